@@ -1,0 +1,89 @@
+"""Every error tfpwl raises on purpose, in one tree.
+
+::
+
+    TfpwlError
+    ├── ConfigError          the pipeline YAML (or a value given for it) is wrong
+    ├── DataError            a data set cannot be used as it is
+    ├── ModelError           a model, group or pair breaks a rule
+    │   └── BoundaryError    student and teacher do not meet at a boundary
+    ├── TrainingError        training cannot start, go on or resume
+    ├── ExportError          a group cannot be written as .tflite
+    ├── BundleError          a bundle on disk cannot be used
+    │   ├── ManifestError    manifest.json is missing, broken or breaks its schema
+    │   ├── IntegrityError   a file is missing, cut short or has another checksum
+    │   ├── ContractError    a file breaks a contract of the bundle format
+    │   └── RuntimeTooOldError   the bundle needs a newer TFLite runtime
+    ├── EngineError          an engine could not load or run a file
+    ├── MissingDependencyError   an optional package is not installed
+    └── GateError            a quality gate or a check failed (exit code 1)
+
+A message says what was received, what was expected and how to put it right. Errors of other
+libraries are wrapped with ``raise … from exc``.
+"""
+
+from __future__ import annotations
+
+
+class TfpwlError(Exception):
+    """Root of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 2
+
+
+class ConfigError(TfpwlError):
+    """A pipeline configuration is wrong: unknown key, wrong type, value out of range."""
+
+
+class DataError(TfpwlError):
+    """A data set is missing, has the wrong shape, or holds values that cannot be trained on."""
+
+
+class ModelError(TfpwlError):
+    """A model cannot be built, cut or paired as asked."""
+
+
+class BoundaryError(ModelError):
+    """Student and teacher do not meet at a boundary (spatial shape, rank or count of groups)."""
+
+
+class TrainingError(TfpwlError):
+    """Training cannot start, go on or be resumed."""
+
+
+class ExportError(TfpwlError):
+    """A Keras model cannot be written as a .tflite file that keeps the bundle's contracts."""
+
+
+class BundleError(TfpwlError):
+    """A bundle on disk cannot be used."""
+
+
+class ManifestError(BundleError):
+    """``manifest.json`` is missing, unreadable, too large or breaks its schema."""
+
+
+class IntegrityError(BundleError):
+    """A file of a bundle is missing, has another size or another SHA-256 than the manifest says."""
+
+
+class ContractError(BundleError):
+    """A file of a bundle breaks a contract of the format (shape, dtype, signature, boundary)."""
+
+
+class RuntimeTooOldError(BundleError):
+    """The installed TFLite runtime is older than the bundle's ``requires.tflite_runtime``."""
+
+
+class EngineError(TfpwlError):
+    """An engine could not load or run a file whose checksum was right."""
+
+
+class MissingDependencyError(TfpwlError):
+    """A package of an optional extra (``tfpwl[train]``, …) is needed and not installed."""
+
+
+class GateError(TfpwlError):
+    """A quality gate or a check failed; the work was done and the report was written."""
+
+    exit_code = 1
