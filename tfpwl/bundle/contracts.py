@@ -1,0 +1,215 @@
+"""Every contract of the bundle format that can be checked without data, one line each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tfpwl.bundle.entries import TensorSpec
+from tfpwl.bundle.faces import faces_of
+from tfpwl.bundle.reader import Bundle
+from tfpwl.bundle.tflite_file import SIGNATURE, spec_of_detail
+from tfpwl.bundle.version import check_runtime, installed_tflite_level
+from tfpwl.errors import BundleError, ContractError, ManifestError
+from tfpwl.mix import Mix
+
+# What a dynamic batch leaves behind (FACTS.md, Export).
+DYNAMIC_OPERATORS = frozenset({"SHAPE", "GATHER", "PACK", "REDUCE_PROD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one contract: ``detail`` says what was found, or what breaks it."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A file in an interpreter."""
+
+    interpreter: Any
+    input: TensorSpec
+    output: TensorSpec
+    signatures: list[str]
+    operators: Counter[str] = field(default_factory=Counter)
+
+    def run(self, x: Any) -> Any:
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x)
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
+
+
+def verify(bundle: Bundle | str | os.PathLike[str]) -> list[Check]:
+    """Check a bundle's contracts (DESIGN.md §4) by reading, loading and running every file.
+
+    Checks that need an earlier one are left out when that failed: no file reaches the interpreter before every
+    checksum is right.
+
+    Args:
+        bundle: an open bundle or its folder.
+
+    Returns:
+        One :class:`Check` per contract. The bundle is sound when all passed.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert is not installed.
+
+    Example:
+        >>> all(check.passed for check in verify("runs/digits_resnet/bundle"))     # doctest: +SKIP
+        True
+    """
+    try:
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    except BundleError as exc:
+        return [Check("manifest" if isinstance(exc, ManifestError) else "integrity", False, str(exc))]
+    checks = [Check("manifest", True, f"version 1, {opened.manifest.num_groups} groups, {opened.manifest.precision}")]
+    models: dict[str, bytes] = {}
+    for name, check in (
+        ("integrity", lambda: _check_integrity(opened, models)),
+        ("runtime version", lambda: _check_version(opened)),
+    ):
+        checks.append(_outcome(name, check))
+    if all(check.passed for check in checks):
+        checks.extend(_check_files(opened, models))
+    return checks
+
+
+def _outcome(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except BundleError as exc:
+        return Check(name, False, str(exc))
+
+
+def _check_integrity(bundle: Bundle, models: dict[str, bytes]) -> str:
+    for entry in bundle.files():
+        models[entry.file] = bundle.read(entry)
+    labels = bundle.labels
+    named = f", {len(labels)} labels" if labels is not None else ""
+    return f"{len(models)} files, {sum(map(len, models.values()))} bytes, every SHA-256 right{named}"
+
+
+def _check_version(bundle: Bundle) -> str:
+    required, available = bundle.manifest.requires.tflite_runtime, installed_tflite_level()
+    check_runtime(required, available)
+    return f"needs TFLite {required}, the installed runtime stands at {available}"
+
+
+def _check_files(bundle: Bundle, models: dict[str, bytes]) -> Iterator[Check]:
+    loaded: dict[str, _Loaded] = {}
+    yield _outcome("fixed batch", lambda: _check_loading(models, loaded))
+    if len(loaded) < len(models):
+        return
+    for name, check in (
+        ("one partition", lambda: _check_partitions(bundle.manifest.precision, loaded)),
+        ("operators", lambda: _check_operators(loaded)),
+        ("boundaries", lambda: _check_faces(bundle, loaded, at_boundary=True)),
+        ("float ends", lambda: _check_faces(bundle, loaded, at_boundary=False)),
+    ):
+        yield _outcome(name, check)
+    yield _outcome("teacher chain", lambda: _check_mix(bundle, loaded, Mix.all_teacher(bundle.manifest.num_groups)))
+    yield _outcome("path", lambda: _check_path(bundle, loaded))
+
+
+def _check_loading(models: dict[str, bytes], loaded: dict[str, _Loaded]) -> str:
+    problems = []
+    for file, model in models.items():
+        try:
+            loaded[file] = _load(model)
+        except (ValueError, RuntimeError, ContractError) as exc:
+            problems.append(f"{file}: {exc}")
+            continue
+        if loaded[file].signatures != [SIGNATURE]:
+            problems.append(f"{file}: signatures {loaded[file].signatures}, expected exactly {SIGNATURE!r}")
+    _raise_all(problems)
+    return f"every file has static shapes, one input, one output and the signature {SIGNATURE!r}"
+
+
+def _load(model: bytes) -> _Loaded:
+    # Here and not above: importing the binding takes 0.2 s, and the device side must import quickly.
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ContractError(f"{len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
+    for detail in (*inputs, *outputs):
+        if (np.asarray(detail["shape_signature"]) < 1).any():
+            raise ContractError(f"free shape {list(detail['shape_signature'])}, every axis must be fixed")
+    interpreter.allocate_tensors()
+    # No public call lists operators; the delegate shows as the operator DELEGATE, once per partition.
+    operators = Counter(op["op_name"] for op in interpreter._get_ops_details())
+    return _Loaded(
+        interpreter=interpreter,
+        input=spec_of_detail(inputs[0]),
+        output=spec_of_detail(outputs[0]),
+        signatures=list(interpreter.get_signature_list()),
+        operators=operators,
+    )
+
+
+def _check_partitions(precision: str, loaded: dict[str, _Loaded]) -> str:
+    split = {file: one.operators["DELEGATE"] for file, one in loaded.items() if one.operators["DELEGATE"] != 1}
+    if not split:
+        return "every file runs as one XNNPACK partition"
+    listing = ", ".join(f"{file}: {count} partitions" for file, count in split.items())
+    if precision == "int8" and all(split.values()):
+        return f"{listing}; some operators have no int8 kernel in XNNPACK"
+    raise ContractError(f"{listing}; expected one XNNPACK partition per file")
+
+
+def _check_operators(loaded: dict[str, _Loaded]) -> str:
+    problems = []
+    for file, one in loaded.items():
+        bad = {op for op in one.operators if op in DYNAMIC_OPERATORS or op.startswith("Flex") or op == "CUSTOM"}
+        problems.extend([f"{file}: {', '.join(sorted(bad))}"] if bad else [])
+    _raise_all(problems)
+    return "no flex or custom operators, none of a dynamic batch"
+
+
+def _check_faces(bundle: Bundle, loaded: dict[str, _Loaded], *, at_boundary: bool) -> str:
+    problems = []
+    for face in faces_of(bundle.manifest):
+        one = loaded[face.entry.file]
+        found = one.input if face.end == "input" else one.output
+        if face.at_boundary == at_boundary and not face.accepts(found):
+            problems.append(f"{face.entry.file}: its {face.end} is {found}, but {face.where} is {face.spec}")
+    _raise_all(problems)
+    if at_boundary:
+        return f"{len(bundle.manifest.boundaries)} boundaries: shape, dtype, scale and zero point agree in all files"
+    spec_in, spec_out = bundle.manifest.input, bundle.manifest.output
+    return f"takes {spec_in.dtype} {list(spec_in.shape)}, gives {spec_out.dtype} {list(spec_out.shape)}"
+
+
+def _check_mix(bundle: Bundle, loaded: dict[str, _Loaded], mix: Mix) -> str:
+    spec = bundle.manifest.input
+    rng = np.random.default_rng(0)
+    x = rng.random(spec.shape, np.float32) if spec.dtype == "float32" else rng.integers(0, 256, spec.shape, np.uint8)
+    for entry in bundle.chain(mix):
+        try:
+            x = loaded[entry.file].run(x)
+        except (ValueError, RuntimeError) as exc:
+            raise ContractError(f"{mix}: {entry.file} does not run: {exc}") from exc
+    if not np.isfinite(x).all():
+        raise ContractError(f"{mix}: {int((~np.isfinite(x)).sum())} of {x.size} outputs are not finite")
+    return f"{mix} runs through {len(bundle.chain(mix))} files with finite output"
+
+
+def _check_path(bundle: Bundle, loaded: dict[str, _Loaded]) -> str:
+    mixes = [entry.mix for entry in bundle.manifest.path]
+    for mix in mixes:
+        _check_mix(bundle, loaded, mix)
+    return f"{' → '.join(mixes)}: each runs with finite output"
+
+
+def _raise_all(problems: list[str]) -> None:
+    if problems:
+        raise ContractError("; ".join(problems))
