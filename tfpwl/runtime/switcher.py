@@ -1,0 +1,183 @@
+"""Changing the mix of a model that answers meanwhile: one change at a time, cancelled by the next one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Hashable
+
+from tfpwl.errors import EngineError, TfpwlError
+from tfpwl.mix import Mix
+from tfpwl.runtime.changes import Change, Observers, State, state_at_rest
+from tfpwl.runtime.loader import Chain, ChainLoader
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Job:
+    """One change: the mixes to walk through, and how it ended."""
+
+    __slots__ = ("done", "ended", "error", "mixes", "thread", "wish")
+
+    def __init__(self, mixes: tuple[Mix, ...], wish: Hashable) -> None:
+        self.mixes = mixes
+        self.wish = wish
+        self.error: TfpwlError | None = None
+        # ended: will change nothing more. done: told its observers so, too.
+        self.ended = not mixes
+        self.done = threading.Event()
+        self.thread = threading.current_thread()
+
+
+class Switcher:
+    """Owns the chain of the moment. ``chain`` is replaced by one assignment, so readers need no lock."""
+
+    def __init__(self, loader: ChainLoader, first: Mix) -> None:
+        self.chain = loader.build(first)
+        self.state = state_at_rest(first)
+        self.last_error: TfpwlError | None = None
+        self.observers = Observers()
+        self._loader = loader
+        # Held for a few assignments, never during a load.
+        self._guard = threading.Lock()
+        # Held during a load: two changes at once would need the memory of both.
+        self._loading = threading.Lock()
+        # Only this job may commit what it loaded; putting another one here cancels it.
+        self._job: Job | None = None
+        self._workers: list[threading.Thread] = []
+
+    def start_upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]], wish: Hashable) -> None:
+        """Walk through ``plan(mix of the moment)`` in another thread, unless a job of this ``wish`` does already."""
+        with self._guard:
+            if self._job is not None and not self._job.ended and self._job.wish == wish:
+                return
+            job = self._begin_upgrade(plan, wish)
+            # Not a daemon: at exit Python kills daemons inside native code, which can abort the process. It ends
+            # after the load under way instead, because _may_commit looks at the main thread.
+            worker = threading.Thread(target=self._run, args=(job,), name="tfpwl-upgrade")
+            job.thread = worker
+            self._workers = [*(thread for thread in self._workers if thread.is_alive()), worker]
+            self._start(worker)
+
+    def upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]]) -> None:
+        """Walk through ``plan(mix of the moment)`` in this thread; raise what made it fail."""
+        with self._guard:
+            job = self._begin_upgrade(plan, object())
+        self._run(job)
+        if job.error is not None:
+            raise job.error
+
+    def downgrade(self, choose: Callable[[Mix], Mix]) -> None:
+        """Go to ``choose(mix of the moment)`` in this thread; raise what made it fail."""
+        with self._guard:
+            start = self._open_chain().mix
+            job = self._replace_job((choose(start),), object(), state_at_rest(start))
+        self._run(job)
+        if job.error is not None:
+            raise job.error
+
+    def wait(self, timeout: float | None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (job := self._job) is not None and not job.done.is_set():
+            if job.thread is threading.current_thread():
+                raise RuntimeError("wait() was called by a callback of the change that it would wait for.")
+            if not job.done.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                return False
+        return True
+
+    def close(self) -> None:
+        with self._guard:
+            self._job = None
+            self.chain = Chain(self.chain.mix, ())
+            self._set_state(State.CLOSED)
+            workers, self._workers = self._workers, []
+        for worker in workers:
+            if worker is not threading.current_thread():
+                worker.join()
+        self.observers.deliver()
+
+    def _open_chain(self) -> Chain:
+        if self.state is State.CLOSED:
+            raise closed_error()
+        return self.chain
+
+    def _begin_upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]], wish: Hashable) -> Job:
+        start = self._open_chain().mix
+        mixes = plan(start)
+        return self._replace_job(mixes, wish, State.UPGRADING if mixes else state_at_rest(start))
+
+    def _replace_job(self, mixes: tuple[Mix, ...], wish: Hashable, state: State) -> Job:
+        job = self._job = Job(mixes, wish)
+        self.last_error = None
+        self._set_state(state)
+        return job
+
+    def _set_state(self, state: State, error: TfpwlError | None = None) -> None:
+        if state is not self.state:
+            self.state = state
+            self.observers.put(Change(self.chain.mix, state, error))
+
+    def _start(self, worker: threading.Thread) -> None:
+        try:
+            worker.start()
+        except RuntimeError as exc:
+            self._job = None
+            self._workers.remove(worker)
+            self.last_error = EngineError(f"Cannot start a thread for the upgrade: {exc}.")
+            self._set_state(State.FAILED, self.last_error)
+            raise self.last_error from exc
+
+    def _run(self, job: Job) -> None:
+        try:
+            self.observers.deliver()
+            for mix in job.mixes:
+                if not self._step(job, mix):
+                    break
+        except TfpwlError as exc:
+            self._fail(job, exc)
+        finally:
+            job.done.set()
+
+    def _step(self, job: Job, mix: Mix) -> bool:
+        """Load what ``mix`` needs and let it answer; False when the job was cancelled."""
+        with self._loading:
+            if not self._may_commit(job):
+                return False
+            # The first run is the slow one; an answer should not wait for it.
+            chain = self._loader.build(mix, self.chain, warm_up=True)
+            with self._guard:
+                if not self._may_commit(job):
+                    return False
+                self.chain = chain
+                if mix == job.mixes[-1]:
+                    job.ended = True
+                    self.state = state_at_rest(mix)
+                self.observers.put(Change(mix, self.state))
+        self.observers.deliver()
+        return True
+
+    def _may_commit(self, job: Job) -> bool:
+        return self._job is job and threading.main_thread().is_alive()
+
+    def _fail(self, job: Job, error: TfpwlError) -> None:
+        # The frames hold files and groups, whose memory would stay for as long as last_error does.
+        reason: BaseException | None = error
+        while reason is not None:
+            traceback.clear_frames(reason.__traceback__)
+            reason = reason.__cause__
+        with self._guard:
+            job.error, job.ended = error, True
+            if self._job is not job:
+                return
+            self.last_error = error
+            self._set_state(State.FAILED, error)
+            mix = self.chain.mix
+        _LOGGER.warning("The model stays on mix %s: %s", mix, error)
+        self.observers.deliver()
+
+
+def closed_error() -> EngineError:
+    """What a closed model raises."""
+    return EngineError("This ProgressiveModel was closed; open the bundle again with ProgressiveModel.open().")
