@@ -1,0 +1,315 @@
+"""The pipeline YAML as typed, frozen models; what it does not know it refuses, with the line and a hint.
+
+Example:
+    >>> config = parse_config("name: demo\\ndata: {name: digits}\\nteacher: {family: lenet5}\\n")
+    >>> config.distill.temperature
+    2.0
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from tfpwl.errors import ConfigError
+
+Loc = tuple[int | str, ...]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Factor = Annotated[float, Field(ge=0.0)]
+Points = Annotated[float, Field(ge=0.0, le=100.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AugmentConfig(_Section):
+    """Augmentation of the training images (the PWL authors' by default)."""
+
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 15.0  # degrees, either way
+    flip: bool = True  # left-right
+    crop: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.125  # shift as a fraction of the side, reflected
+
+
+class DataConfig(_Section):
+    """Where images come from: exactly one of ``name``, ``folder``, ``npz`` and ``python``."""
+
+    name: Literal["digits", "fashion_mnist", "mnist", "cifar10", "cifar100"] | None = None
+    path: Path | None = None  # a local .npz for a named set that would be downloaded
+    folder: Path | None = None  # one sub-folder per class
+    npz: Path | None = None  # x_train, y_train, x_test, y_test
+    python: str | None = None  # "module:function"
+    image_size: tuple[Positive, Positive] | None = None
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    limit: Positive | None = None  # train on this many images only
+    augment: AugmentConfig | None = AugmentConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        given = [key for key in ("name", "folder", "npz", "python") if getattr(self, key) is not None]
+        if len(given) != 1:
+            received = " and ".join(given) or "no source"
+            raise ValueError(f"received {received}; expected one of name, folder, npz, python")
+        return self
+
+
+class TrainConfig(_Section):
+    """How a network is fitted. Defaults are the PWL authors' (arXiv 2509.22319)."""
+
+    epochs: Positive = 160
+    batch_size: Positive = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.05
+    final_learning_rate: Factor = 1e-5  # where the cosine ends
+    warmup: Fraction = 0.0  # share of all steps in which the learning rate rises from 0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: Factor = 5e-4
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = None  # largest norm of all gradients together
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class ModelConfig(_Section):
+    """A family with its parameters, or a preset with what differs from it."""
+
+    preset: Literal["resnet-cifar", "vgg-cifar", "vit-tiny", "lenet5"] | None = None
+    family: Literal["lenet5", "vgg", "resnet", "vit"] | None = None
+    widths: tuple[Positive, ...] | None = None
+    depths: tuple[Positive, ...] | None = None
+    stem: Positive | None = None
+    channels: tuple[Positive, ...] | None = None
+    units: tuple[Positive, ...] | None = None
+    patch: Positive | None = None
+    width: Positive | None = None
+    depth: Positive | None = None
+    heads: Positive | None = None
+    mlp: Positive | None = None
+    groups: Positive | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The family parameters that were given."""
+        chosen = self.model_dump(exclude={"preset", "family", "train"}, exclude_none=True)
+        return {key: value for key, value in chosen.items() if key in ModelConfig.model_fields}
+
+
+class TeacherConfig(ModelConfig):
+    """The teacher and how it is trained."""
+
+    train: TrainConfig = TrainConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind(self) -> TeacherConfig:
+        if (self.preset is None) == (self.family is None):
+            raise ValueError("expected either `preset:` or `family:`, one of the two")
+        return self
+
+
+class DistillConfig(TrainConfig):
+    """The PWL losses, their weights and the fit; ``method: kd`` is plain distillation with the same fit."""
+
+    method: Literal["pwl", "kd"] = "pwl"
+    temperature: Annotated[float, Field(gt=0.0)] = 2.0
+    alpha: Fraction = 0.4  # weight of the hard loss; 1 - alpha is that of the soft loss
+    w_sync: Factor = 1.0
+    w_recon: Factor = 1.0
+    w_cross: Factor = 2.0
+    cross: Literal["random", "all"] = "random"
+    single_switch: Fraction = 0.5  # share of random mixes with exactly one switch
+    path_share: Fraction = 0.0  # share of mixes taken from the prefix path instead (0 in the paper)
+    converter_lr: Factor = 0.2  # learning rate of encoders and decoders, times this
+    baseline: bool = False  # also train the same student by plain distillation, to compare
+
+
+class ExportConfig(_Section):
+    """How groups become files."""
+
+    batch: Positive = 1
+    workers: Positive | None = None
+
+
+class EvaluateConfig(_Section):
+    """Which mixes are measured through the files."""
+
+    mixes: Literal["all", "path"] = "all"
+    workers: Positive | None = None
+    limit: Positive | None = None  # test images used; all by default
+
+
+class GatesConfig(_Section):
+    """What a build must reach; a gate that fails makes ``tfpwl build`` exit 1 after the report."""
+
+    min_teacher_accuracy: Points | None = None  # per cent
+    min_student_accuracy: Points | None = None
+    max_student_drop: Points | None = None  # points between TTTT and SSSS
+    max_step_loss: Points | None = None  # points that one step of the path may lose
+    max_bundle_bytes: Positive | None = None
+
+
+class PipelineConfig(_Section):
+    """A whole pipeline."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataConfig
+    teacher: TeacherConfig
+    student: ModelConfig = ModelConfig()
+    distill: DistillConfig = DistillConfig()
+    export: ExportConfig = ExportConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gates: GatesConfig = GatesConfig()
+
+    def sha256(self) -> str:
+        """Sum of the configuration as canonical JSON; it goes into the manifest."""
+        return digest(self.model_dump(mode="json"))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a pipeline YAML.
+
+    Args:
+        path: the file. Relative paths inside it are taken from the file's folder.
+        overrides: ``"key.sub=value"`` texts, values in YAML, applied over the file.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or value is wrong; names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise ConfigError(f"No such pipeline: {path}. `tfpwl init` writes one.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"Cannot read the pipeline {path}: {exc}") from exc
+    config = parse_config(text, source=str(path), overrides=overrides)
+    return config.model_copy(update={"data": _resolve(config.data, path.parent)})
+
+
+def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Parse a pipeline from YAML text; see :func:`load_config`."""
+    data, lines = _read_yaml(text, source)
+    for override in overrides:
+        _apply_override(data, override)
+    return validate(data, source=source, lines=lines)
+
+
+def validate(
+    data: Mapping[str, Any], *, source: str = "<config>", lines: Mapping[Loc, int] | None = None
+) -> PipelineConfig:
+    """Turn plain data into a :class:`PipelineConfig`, or raise a ConfigError that names every mistake."""
+    try:
+        return PipelineConfig.model_validate(data)
+    except pydantic.ValidationError as exc:
+        problems = [_describe(error, source, lines or {}) for error in exc.errors(include_url=False)]
+        raise ConfigError("\n".join(problems)) from exc
+
+
+def _resolve(data: DataConfig, base: Path) -> DataConfig:
+    paths = {key: base / value for key in ("path", "folder", "npz") if (value := getattr(data, key)) is not None}
+    return data.model_copy(update=paths)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does (YAML 1.1 wants 1.0e-5)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Loc, int]]:
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{source} is not valid YAML: {exc}") from exc
+    if not isinstance(data, dict) or node is None:
+        received = type(data).__name__
+        raise ConfigError(f"{source}: received {received}; expected a mapping with `name:`, `data:`, `teacher:`")
+    lines: dict[Loc, int] = {}
+    _collect_lines(node, (), lines, source)
+    return data, lines
+
+
+def _collect_lines(node: yaml.Node, loc: Loc, lines: dict[Loc, int], source: str) -> None:
+    lines.setdefault(loc, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(f"{source}:{line}: key `{key.value}` is given twice; remove one")
+            seen.add(key.value)
+            lines[(*loc, key.value)] = line
+            _collect_lines(value, (*loc, key.value), lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*loc, index), lines, source)
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set received {override!r}; expected key=value, such as distill.epochs=5")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"--set {key}: {text!r} is not a YAML value: {exc}") from exc
+    *parents, last = key.split(".")
+    target = data
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        target = target[parent]
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {key}: `{parent}` holds {target!r}, which has no keys")
+    target[last] = value
+
+
+def _describe(error: Any, source: str, lines: Mapping[Loc, int]) -> str:
+    loc: Loc = tuple(error["loc"])
+    place = _place(loc, source, lines)
+    dotted = ".".join(str(part) for part in loc) or "pipeline"
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key `{dotted}`{_nearest(str(loc[-1]), _keys_at(loc[:-1]))}"
+    if error["type"] == "missing":
+        return f"{place}: key `{dotted}` is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    received = "" if error["type"] == "value_error" else f" (received {error['input']!r})"
+    return f"{place}: `{dotted}`: {message}{received}"
+
+
+def _place(loc: Loc, source: str, lines: Mapping[Loc, int]) -> str:
+    for end in range(len(loc), -1, -1):
+        if loc[:end] in lines:
+            return f"{source}:{lines[loc[:end]]}"
+    return source
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else f"; known keys: {', '.join(names)}"
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    section: type[BaseModel] = PipelineConfig
+    for part in loc:
+        annotation = section.model_fields[str(part)].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(section.model_fields)
