@@ -1,0 +1,256 @@
+"""Fitting a Keras model the way every training stage needs it: seeded, resumable, with progress.
+
+Runs on any Keras backend. A run that was interrupted goes on after its last whole epoch and ends with the
+same weights as one that was not: shuffling, augmentation and mixes are seeded by (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from tfpwl.config import TrainConfig
+from tfpwl.errors import TrainingError
+
+OnProgress = Callable[[int, int, Mapping[str, float]], None]
+
+
+class Seedable(Protocol):
+    """Whatever draws random numbers in a training step and must be the same on resume."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class BatchSource(Seedable, Protocol):
+    """A Keras data set of equal batches, such as :class:`Batches`."""
+
+    batch_size: int
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class History:
+    """What a fit did: metrics per epoch, and the speed of the epochs that ran in this process."""
+
+    epochs: tuple[Mapping[str, float], ...]
+    images_per_second: float | None = field(default=None)
+
+
+class Batches(keras.utils.PyDataset):
+    """Whole batches of preprocessed images in an order drawn from (seed, epoch).
+
+    A last, smaller batch is left out (other images in every epoch): it would make the backend compile every
+    step a second time for its shape.
+
+    Args:
+        x: raw images, ``(n, height, width, channels)``; kept as they are until a batch is drawn.
+        y: class indices, ``(n,)``.
+        preprocess: raw images to the model's float32 input.
+        batch_size: images per batch, lowered to ``n`` where the set is smaller.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, x: np.ndarray, y: np.ndarray, preprocess: Callable[[np.ndarray], np.ndarray], batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self._x, self._y, self._preprocess = x, y.astype("int32"), preprocess
+        self.batch_size = min(batch_size, len(x))
+        self._seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._x))
+
+    def __len__(self) -> int:
+        return len(self._x) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._preprocess(self._x[chosen]), self._y[chosen]
+
+
+class SlowSGD(keras.optimizers.SGD):
+    """SGD with L2 decay in the gradient, and a lower learning rate for some variables.
+
+    Keras' ``weight_decay`` shrinks weights apart from the momentum; the PWL authors' PyTorch optimizer adds
+    the decay to the gradient, where momentum 0.9 makes it ten times as strong. This is the latter.
+
+    Args:
+        learning_rate: number or schedule.
+        momentum: as in SGD.
+        l2: decay added to the gradient, ``g + l2 * w``.
+        slow: variables that learn at ``slow_factor`` times the rate (encoders and decoders).
+        slow_factor: the factor.
+        clip_norm: largest norm of all gradients together; None does not clip.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        *,
+        momentum: float,
+        l2: float,
+        slow: Collection[Any] = (),
+        slow_factor: float = 1.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, momentum=momentum, global_clipnorm=clip_norm)
+        self._l2 = l2
+        self._slow_ids = {id(variable) for variable in slow}
+        self._slow_factor = slow_factor
+        self._slow: set[int] = set()
+
+    def build(self, variables: Sequence[Any]) -> None:
+        # By index: the TensorFlow backend hands update_step its own variables, not Keras'.
+        self._slow = {index for index, variable in enumerate(variables) if id(variable) in self._slow_ids}
+        super().build(variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if self._l2:
+            gradient = gradient + keras.ops.cast(self._l2, gradient.dtype) * keras.ops.convert_to_tensor(variable)
+        if self._get_variable_index(variable) in self._slow:
+            learning_rate = learning_rate * self._slow_factor
+        super().update_step(gradient, variable, learning_rate)
+
+
+def make_optimizer(
+    config: TrainConfig, num_steps: int, *, slow: Sequence[Any] = (), slow_factor: float = 1.0
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a fit: ``config.optimizer`` on a cosine from ``learning_rate`` to ``final_learning_rate``.
+
+    Args:
+        config: names the optimizer and its numbers.
+        num_steps: steps of the whole fit.
+        slow: variables whose learning rate is multiplied by ``slow_factor`` (SGD only).
+        slow_factor: see ``slow``.
+    """
+    warmup = round(config.warmup * num_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else config.learning_rate,
+        decay_steps=max(1, num_steps - warmup),
+        alpha=min(1.0, config.final_learning_rate / config.learning_rate),
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    if config.optimizer == "adamw":
+        return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm)
+    return SlowSGD(
+        schedule,
+        momentum=config.momentum,
+        l2=config.weight_decay,
+        slow=slow,
+        slow_factor=slow_factor,
+        clip_norm=config.clip_norm,
+    )
+
+
+def fit(
+    model: keras.Model,
+    batches: BatchSource,
+    config: TrainConfig,
+    *,
+    loss: Any = None,
+    slow: Sequence[Any] = (),
+    slow_factor: float = 1.0,
+    seedables: Sequence[Seedable] = (),
+    checkpoint: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> History:
+    """Fit ``model`` for ``config.epochs``, resuming from ``checkpoint`` where a run left one.
+
+    Args:
+        model: compiled here; must be built.
+        batches: the training data.
+        config: optimizer, schedule and length.
+        loss: a Keras loss; None where the model computes its own.
+        slow: see :func:`make_optimizer`.
+        slow_factor: see :func:`make_optimizer`.
+        seedables: what else draws random numbers, told of every epoch.
+        checkpoint: folder for the state after every epoch; None keeps none.
+        on_progress: called with steps done, steps in all and the metrics so far.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    steps = len(batches)
+    model.compile(
+        optimizer=make_optimizer(config, steps * config.epochs, slow=slow, slow_factor=slow_factor),
+        loss=loss,
+        metrics=["accuracy"] if loss is not None else None,
+        # XLA compiles for 26 s and then runs slower than plain TensorFlow on a CPU (FACTS.md, "Training").
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    watcher = _Watcher((batches, *seedables), steps, config.epochs, on_progress)
+    callbacks: list[keras.callbacks.Callback] = [watcher]
+    if checkpoint is not None:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        callbacks.append(
+            keras.callbacks.BackupAndRestore(str(checkpoint), double_checkpoint=True, delete_checkpoint=False)
+        )
+        watcher.resume_log(checkpoint / "epochs.json")
+    model.fit(batches, epochs=config.epochs, verbose=0, shuffle=False, callbacks=callbacks)
+    return History(tuple(watcher.log), watcher.images_per_second(batches.batch_size))
+
+
+class _Watcher(keras.callbacks.Callback):
+    """Seeds every epoch, reports progress, stops at a loss that is not finite and measures speed."""
+
+    def __init__(self, seedables: Sequence[Seedable], steps: int, epochs: int, on_progress: OnProgress | None) -> None:
+        super().__init__()
+        self._seedables, self._steps, self._epochs, self._on_progress = seedables, steps, epochs, on_progress
+        self.log: list[dict[str, float]] = []
+        self._log_path: Path | None = None
+        self._epoch = 0
+        self._durations: list[float] = []
+
+    def resume_log(self, path: Path) -> None:
+        self._log_path = path
+        if path.exists():
+            self.log = json.loads(path.read_text())
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+        del self.log[epoch:]
+        for seedable in self._seedables:
+            seedable.set_epoch(epoch)
+        self._last = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = time.perf_counter()
+        self._durations.append(now - self._last)
+        self._last = now
+        if self._on_progress is not None and (batch % 10 == 9 or batch == self._steps - 1):
+            # Reading metrics waits for the device, so not at every step.
+            self._on_progress(self._epoch * self._steps + batch + 1, self._epochs * self._steps, _floats(logs))
+            self._last = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        metrics = _floats(logs)
+        if not math.isfinite(metrics["loss"]):
+            raise TrainingError(
+                f"The loss is {metrics['loss']} after epoch {epoch + 1}. Lower `learning_rate`, add `warmup: 0.1`, "
+                "or look for extreme values in the data."
+            )
+        self.log.append(metrics)
+        if self._log_path is not None:
+            temporary = self._log_path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self.log))
+            temporary.replace(self._log_path)
+
+    def images_per_second(self, batch_size: int) -> float | None:
+        """Steady speed: the median step, which leaves out the steps that compile."""
+        return batch_size / float(np.median(self._durations)) if self._durations else None
+
+
+def _floats(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    return {name: float(value) for name, value in (logs or {}).items()}
