@@ -1,0 +1,52 @@
+import pytest
+
+from tfpwl.config import parse_config
+from tfpwl.pipeline import build
+
+PIPELINE = """
+name: tiny
+data: {name: digits, limit: 160, augment: {rotation: 5, flip: false, crop: 0.125}}
+teacher:
+  family: resnet
+  widths: [6, 8]
+  depths: [1, 1]
+  train: {epochs: 2, batch_size: 32}
+student: {widths: [4, 6], depths: [1, 1]}
+distill: {epochs: 2, batch_size: 32}
+evaluate: {workers: 1}
+"""
+
+
+class Recorder:
+    """A reporter that remembers which stages ran; it can interrupt one."""
+
+    def __init__(self, interrupt=None):
+        self.ran, self.cached, self.progress = [], [], []
+        self._interrupt = interrupt
+
+    def started(self, stage):
+        pass
+
+    def advanced(self, stage, done, total, metrics):
+        self.progress.append((stage, done, total))
+        if self._interrupt is not None and self._interrupt(stage, done):
+            raise KeyboardInterrupt
+
+    def finished(self, stage, seconds, summary, *, cached):
+        (self.cached if cached else self.ran).append(stage)
+
+
+@pytest.fixture
+def tiny_config():
+    return lambda *overrides: parse_config(PIPELINE, overrides=overrides)
+
+
+@pytest.fixture
+def recorder():
+    return Recorder
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """One finished build that tests look at and do not change."""
+    return build(parse_config(PIPELINE), tmp_path_factory.mktemp("built") / "out")

@@ -1,0 +1,166 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfpwl.bundle import Bundle, verify
+from tfpwl.data import load_dataset
+from tfpwl.errors import ConfigError, TfpwlError
+from tfpwl.pipeline import build
+from tfpwl.report import BuildReport
+from tfpwl.runtime import ProgressiveModel
+
+
+def contents(bundle):
+    """Every file of a bundle but the timings that its manifest carries."""
+    manifest = json.loads((bundle.root / "manifest.json").read_text())
+    for entry in manifest["path"]:
+        entry.pop("latency_ms")
+    files = {p.name: p.read_bytes() for p in bundle.root.iterdir() if p.name != "manifest.json"}
+    return {**files, "manifest.json": json.dumps(manifest)}
+
+
+def test_a_build_leaves_a_bundle_that_keeps_every_contract(built):
+    failed = [check for check in verify(Bundle.open(built.bundle.root)) if not check.passed]
+    assert failed == []
+
+
+def test_the_report_is_that_of_the_files(built):
+    report = BuildReport.from_json((built.output / "metrics.json").read_text())
+    assert report == built.report
+    assert {str(record.mix) for record in report.mixes} == {"SS", "ST", "TS", "TT"}
+    assert [entry.accuracy for entry in built.bundle.manifest.path] == [r.accuracy for r in report.path]
+    assert (built.output / "report.md").read_text().startswith("# tiny")
+    assert (built.output / "accuracy_path.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_all_teacher_mix_is_the_teacher(built):
+    assert built.report.teacher_difference <= 1e-5  # contract 4 at fp32
+    assert built.report.path[-1].accuracy == built.report.teacher_accuracy
+
+
+def test_accuracies_are_those_of_the_runtime(built):
+    data = load_dataset("digits", limit=160)
+    with ProgressiveModel.open(built.bundle) as model:
+        answers = [model.predict(model.preprocess(image)).argmax() for image in data.test.x]
+    assert np.mean(answers == data.test.y) == built.report.path[0].accuracy
+
+
+def test_nothing_is_left_half_done(built):
+    assert not [p for p in built.output.rglob("*") if "partial" in p.name or "checkpoint" in p.name or ".tmp" in p.name]
+
+
+def test_an_unchanged_build_runs_no_stage_and_a_change_runs_what_follows(built, tiny_config, recorder, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    unchanged = recorder()
+    build(tiny_config(), out, reporter=unchanged)
+    assert (unchanged.ran, unchanged.cached) == ([], ["train", "distill", "export", "evaluate"])
+    longer = recorder()
+    build(tiny_config("distill.epochs=1"), out, reporter=longer)
+    assert (longer.ran, longer.cached) == (["distill", "export", "evaluate"], ["train"])
+    gated = recorder()
+    build(tiny_config("gates.max_step_loss=100"), out, reporter=gated)
+    assert gated.ran == []
+
+
+def test_from_runs_a_stage_again_with_the_same_result(built, tiny_config, recorder, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    again = recorder()
+    result = build(tiny_config(), out, start="distill", reporter=again)
+    assert again.ran == ["distill", "export", "evaluate"]
+    assert contents(result.bundle) == contents(built.bundle)
+
+
+def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(built, tiny_config, recorder, tmp_path):
+    for stage in ("train", "distill"):
+        # 5 steps an epoch: in the middle of the second
+        with pytest.raises(KeyboardInterrupt):
+            build(
+                tiny_config(), tmp_path / "out", reporter=recorder(lambda s, done, stage=stage: s == stage and done > 5)
+            )
+    resumed = recorder()
+    result = build(tiny_config(), tmp_path / "out", reporter=resumed)
+    assert resumed.cached == ["train"]
+    assert min(done for stage, done, _ in resumed.progress if stage == "distill") > 5
+    assert contents(result.bundle) == contents(built.bundle)
+
+
+def test_a_build_in_another_process_gives_the_same_bytes(built, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from conftest import PIPELINE; from tfpwl.config import parse_config; "
+        "from tfpwl import build; build(parse_config(PIPELINE), Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), "PYTHONHASHSEED": "7"}
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out")], env=environment, check=True, capture_output=True
+    )
+    assert contents(Bundle.open(tmp_path / "out" / "bundle")) == contents(built.bundle)
+
+
+def test_jax_trains_and_the_bundle_keeps_every_contract(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from conftest import PIPELINE; from tfpwl.config import parse_config; "
+        "from tfpwl import build; import keras; build(parse_config(PIPELINE), Path(sys.argv[1])); "
+        "assert keras.backend.backend() == 'jax'"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out")],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    bundle = Bundle.open(tmp_path / "out" / "bundle")
+    assert [check for check in verify(bundle) if not check.passed] == []
+    report = BuildReport.from_json((tmp_path / "out" / "metrics.json").read_text())
+    assert report.path[-1].accuracy == report.teacher_accuracy  # JAX' teacher and its files, which TensorFlow wrote
+
+
+def test_the_baseline_is_the_same_student_by_plain_distillation(built, tiny_config, recorder, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    with_baseline = recorder()
+    report = build(tiny_config("distill.baseline=true"), out, reporter=with_baseline).report
+    assert with_baseline.ran == ["baseline"]
+    assert 0 < report.kd_accuracy <= 1
+    assert report.mixes == built.report.mixes
+
+
+def test_a_gate_that_fails_is_reported(built, tiny_config, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    report = build(tiny_config("gates.min_student_accuracy=100", "gates.max_bundle_bytes=10000000"), out).report
+    assert [gate.passed for gate in report.gates] == [False, True]
+    assert "at least 100" in report.gates[0].message
+    assert "min_student_accuracy" in (out / "report.md").read_text()
+
+
+def test_until_stops_after_a_stage(built, tiny_config, recorder, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    stopped = recorder()
+    result = build(tiny_config(), out, until="distill", reporter=stopped)
+    assert stopped.cached == ["train", "distill"]
+    assert result.bundle is None
+
+
+def test_an_unknown_stage_is_refused(tiny_config, tmp_path):
+    with pytest.raises(ConfigError, match="Received stage 'distil'; expected one of train, distill"):
+        build(tiny_config(), tmp_path, until="distil")
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tiny_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TfpwlError, match=r"Stage train cannot write .*file.*another folder with -o"):
+        build(tiny_config(), tmp_path / "file", until="train")
+
+
+def test_an_artifact_that_was_damaged_is_named(built, tiny_config, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    (damaged,) = out.glob("stages/train-*/stage.json")
+    damaged.write_text("{")
+    with pytest.raises(TfpwlError, match=r"stage\.json cannot be read.*Remove its folder"):
+        build(tiny_config(), out)

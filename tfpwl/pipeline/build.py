@@ -1,0 +1,270 @@
+"""Run a pipeline: every stage whose artifact is not there yet, then the bundle, the report and the gates."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tfpwl
+from tfpwl.bundle import Bundle, Producer, write_bundle
+from tfpwl.config import PipelineConfig, digest, load_config
+from tfpwl.data import Dataset, load_dataset
+from tfpwl.errors import BundleError, ConfigError
+from tfpwl.evaluate import evaluate_mixes, measure_latency, teacher_difference
+from tfpwl.mix import Mix
+from tfpwl.mix import path as walk
+from tfpwl.pipeline.gates import check_gates
+from tfpwl.pipeline.reporter import Reporter, Silent
+from tfpwl.pipeline.store import Store
+from tfpwl.report import BuildReport, MixRecord, plot_accuracy_path, render_markdown
+
+STAGES = ("train", "distill", "baseline", "export", "evaluate")
+_DIFFERENCE_IMAGES = 100
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build left: artifacts by stage and, when it ran to its end, the bundle and the report."""
+
+    output: Path
+    artifacts: Mapping[str, Path]
+    metrics: Mapping[str, Mapping[str, Any]]
+    bundle: Bundle | None = None
+    report: BuildReport | None = None
+
+
+def build(
+    config: PipelineConfig | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    until: str = "evaluate",
+    start: str | None = None,
+    reporter: Reporter | None = None,
+) -> BuildResult:
+    """Turn a pipeline into a progressive bundle.
+
+    Args:
+        config: a pipeline, or the path of its YAML.
+        output: folder for everything; ``runs/<name>`` by default. Stages that are already there are not run again.
+        until: the last stage to run: ``train``, ``distill``, ``export`` or ``evaluate``.
+        start: run this stage and all after it again, even if they are there.
+        reporter: hears of the progress.
+
+    Returns:
+        The artifacts; with ``until="evaluate"`` also the bundle in ``<output>/bundle`` and the report, which is written
+        to ``<output>/metrics.json``, ``report.md`` and ``accuracy_path.png``. Failed gates are in ``report.gates``.
+
+    Raises:
+        TfpwlError: what is wrong with the configuration, the data, a model or the disk.
+
+    Example:
+        >>> result = build("pipelines/digits_resnet.yaml")                       # doctest: +SKIP
+        >>> result.bundle.root, result.report.passed                             # doctest: +SKIP
+        (PosixPath('runs/digits_resnet/bundle'), True)
+    """
+    if not isinstance(config, PipelineConfig):
+        config = load_config(Path(config))
+    for stage in (until, start):
+        if stage is not None and stage not in STAGES:
+            raise ConfigError(f"Received stage {stage!r}; expected one of {', '.join(STAGES)}.")
+    root = Path("runs") / config.name if output is None else Path(output)
+    return _Build(config, root, reporter or Silent()).run(until, start)
+
+
+@dataclass
+class _Build:
+    config: PipelineConfig
+    output: Path
+    reporter: Reporter
+    artifacts: dict[str, Path] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> Dataset:
+        chosen = self.config.data
+        return load_dataset(
+            chosen.name, path=chosen.path, folder=chosen.folder, npz=chosen.npz, python=chosen.python,
+            validation=chosen.validation, seed=self.config.seed, limit=chosen.limit, image_size=chosen.image_size,
+            on_progress=lambda done, total: self.reporter.advanced("data", done, total, {}),
+        )  # fmt: skip
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.output / "stages")
+
+    def run(self, until: str, start: str | None) -> BuildResult:
+        keys = self._keys()
+        if start is not None:
+            for stage in STAGES[STAGES.index(start) :]:
+                self.store.forget(stage, keys[stage])
+        for stage, work in self._work().items():
+            self._stage(stage, keys[stage], work)
+            if stage == until:
+                break
+        if until != "evaluate":
+            return BuildResult(self.output, self.artifacts, self.metrics)
+        report = self._report()
+        bundle = self._publish(report)
+        return BuildResult(self.output, self.artifacts, self.metrics, bundle, report)
+
+    def _keys(self) -> dict[str, str]:
+        """A key per stage: what it is made from. An unchanged key means an unchanged artifact."""
+        c = self.config.model_dump(mode="json")
+        base = {"versions": _versions(), "data": self.data.digest(), "seed": c["seed"], "augment": c["data"]["augment"]}
+        train = digest({**base, "teacher": c["teacher"]})
+        student = {"train": train, "student": c["student"]}
+        settings = {k: v for k, v in c["distill"].items() if k not in ("method", "baseline")}
+        distill = digest({**student, "distill": settings, "method": c["distill"]["method"]})
+        baseline = digest({**student, "distill": settings, "method": "kd"})
+        export = digest({"distill": distill, "export": c["export"]["batch"]})
+        evaluate = digest({"export": export, "evaluate": {k: c["evaluate"][k] for k in ("mixes", "limit")}})
+        return dict(zip(STAGES, (train, distill, baseline, export, evaluate), strict=True))
+
+    def _work(self) -> dict[str, Callable[[Path], dict[str, Any]]]:
+        """The stages to run, in order. Each imports what it needs when it runs, Keras above all."""
+        steps: dict[str, Callable[[Path], dict[str, Any]]] = {
+            "train": lambda work: _stages().train(self.config, self.data, work, self._progress("train")),
+            "distill": lambda work: self._distil(work, "distill", self.config.distill.method),
+            "baseline": lambda work: self._distil(work, "baseline", "kd"),
+            "export": lambda work: _stages().export(
+                self.config, self.artifacts["distill"], work, self._progress("export")
+            ),
+            "evaluate": self._evaluate,
+        }
+        if not self.config.distill.baseline:
+            del steps["baseline"]
+        return steps
+
+    def _stage(self, stage: str, key: str, run: Callable[[Path], dict[str, Any]]) -> None:
+        folder = self.store.path(stage, key)
+        cached = self.store.has(stage, key)
+        self.reporter.started(stage)
+        begun = time.perf_counter()
+        if not cached:
+            with self.store.produce(stage, key) as work:
+                metrics = run(work)
+                metrics["seconds"] = round(time.perf_counter() - begun, 1)
+                (work / "stage.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+        self.artifacts[stage] = folder
+        self.metrics[stage] = _read_json(folder / "stage.json")
+        self.timings[stage] = self.metrics[stage]["seconds"]
+        taken = time.perf_counter() - begun
+        self.reporter.finished(stage, taken, _summary(self.metrics[stage]), cached=cached)
+
+    def _progress(self, stage: str) -> Callable[[int, int, Mapping[str, float]], None]:
+        return lambda done, total, metrics: self.reporter.advanced(stage, done, total, metrics)
+
+    def _distil(self, work: Path, stage: str, method: str) -> dict[str, Any]:
+        return _stages().distil(
+            self.config, self.data, self.artifacts["train"], work, self._progress(stage), method=method
+        )
+
+    def _write_bundle(self, folder: Path, accuracy: Mapping[str, float], latency: Mapping[str, float]) -> Bundle:
+        files = {
+            path.stem: path.read_bytes() for path in self.artifacts["export"].glob("*.tflite") if path.stem != "teacher"
+        }
+        return write_bundle(
+            folder, files=files, name=self.config.name, precision="fp32",
+            producer=Producer(tfpwl.__version__, _version("tensorflow"), self.config.sha256()),
+            preprocess=self.data.preprocess, labels=self.data.labels, accuracy=accuracy, latency_ms=latency,
+        )  # fmt: skip
+
+    def _evaluate(self, work: Path) -> dict[str, Any]:
+        limit = self.config.evaluate.limit
+        x, y = self.data.preprocess(self.data.test.x[:limit]), self.data.test.y[:limit]
+        bundle = self._write_bundle(work / "bundle", {}, {})
+        mixes = walk(bundle.manifest.order) if self.config.evaluate.mixes == "path" else None
+        progress = self._progress("evaluate")
+        results = evaluate_mixes(
+            bundle, x, y, mixes, workers=self.config.evaluate.workers,
+            on_progress=lambda done, total: progress(done, total, {}),
+        )  # fmt: skip
+        one_piece = (self.artifacts["export"] / "teacher.tflite").read_bytes()
+        metrics: dict[str, Any] = {
+            "accuracy": {mix: result.accuracy for mix, result in results.items()},
+            "mix_bytes": {mix: bundle.mix_bytes(mix) for mix in results},
+            "bundle_bytes": sum(entry.bytes for entry in bundle.files()),
+            "order": list(bundle.manifest.order),
+            "latency_ms": {mix: round(ms, 4) for mix, ms in measure_latency(bundle, tuple(results)).items()},
+            "teacher_difference": teacher_difference(bundle, one_piece, x[:_DIFFERENCE_IMAGES]),
+            "num_test_images": len(x),
+        }
+        shutil.rmtree(work / "bundle")
+        return metrics
+
+    def _report(self) -> BuildReport:
+        teacher, student, measured = self.metrics["train"], self.metrics["distill"], self.metrics["evaluate"]
+        records = tuple(
+            MixRecord(Mix(mix), measured["mix_bytes"][mix], accuracy, measured["latency_ms"][mix])
+            for mix, accuracy in sorted(measured["accuracy"].items())
+        )
+        report = BuildReport(
+            name=self.config.name, num_groups=len(measured["order"]), order=tuple(measured["order"]), mixes=records,
+            student_params=student["parameters"], teacher_params=teacher["parameters"],
+            teacher_accuracy=teacher["test_accuracy"],
+            kd_accuracy=self.metrics["baseline"]["test_accuracy"] if "baseline" in self.metrics else None,
+            teacher_difference=measured["teacher_difference"], num_test_images=measured["num_test_images"],
+            images_per_s=student["images_per_second"], timings_s=self.timings,
+        )  # fmt: skip
+        return replace(report, gates=check_gates(self.config.gates, report, measured["bundle_bytes"]))
+
+    def _publish(self, report: BuildReport) -> Bundle:
+        accuracy = {str(record.mix): record.accuracy for record in report.path if record.accuracy is not None}
+        latency = {str(record.mix): record.latency_ms for record in report.path if record.latency_ms is not None}
+        bundle = self._write_bundle(self.output / "bundle", accuracy, latency)
+        try:
+            (self.output / "metrics.json").write_text(report.to_json())
+            (self.output / "report.md").write_text(render_markdown(report, figure="accuracy_path.png"))
+            plot_accuracy_path(self.output / "accuracy_path.png", report)
+        except OSError as exc:
+            raise BundleError(f"Cannot write the report into {self.output}: {exc}. The bundle is written.") from exc
+        return bundle
+
+
+def _stages() -> Any:
+    """The stages that need Keras: importing them takes seconds, which a build with nothing to train does not spend."""
+    from tfpwl.pipeline import stages  # noqa: PLC0415
+
+    return stages
+
+
+def _summary(metrics: Mapping[str, Any]) -> str:
+    """One line on what a stage left."""
+    if "test_accuracy" in metrics:
+        speed = f", {metrics['images_per_second']:.0f} images/s" if metrics["images_per_second"] else ""
+        return f"{metrics['parameters']:,} parameters, {100 * metrics['test_accuracy']:.2f} % on the test set{speed}"
+    if "num_files" in metrics:
+        return f"{metrics['num_files']} files, {metrics['bytes']:,} bytes"
+    return f"{len(metrics['accuracy'])} mixes on {metrics['num_test_images']:,} images, through the files"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"The artifact {path} cannot be read: {exc}. Remove its folder and build again.") from exc
+    if not isinstance(value, dict):
+        raise BundleError(f"The artifact {path} holds {type(value).__name__}; remove its folder and build again.")
+    return value
+
+
+def _versions() -> dict[str, str]:
+    """What else an artifact depends on: the code that makes it."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return {"tfpwl": tfpwl.__version__, "keras": _version("keras"), "backend": backend, backend: _version(backend)}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"

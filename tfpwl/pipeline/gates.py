@@ -1,0 +1,48 @@
+"""Quality gates: limits in the pipeline's YAML that a build must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfpwl.config import GatesConfig
+from tfpwl.report import BuildReport, GateResult
+
+
+def check_gates(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> tuple[GateResult, ...]:
+    """How the gates that were set went, in the order of the configuration.
+
+    Args:
+        gates: the limits; those that are None are not checked.
+        report: what was measured.
+        bundle_bytes: of all .tflite files together.
+    """
+    return tuple(_check(gates, report, bundle_bytes))
+
+
+def _check(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> Iterator[GateResult]:
+    student, teacher = (100.0 * (record.accuracy or 0.0) for record in (report.path[0], report.path[-1]))
+    if (limit := gates.min_teacher_accuracy) is not None:
+        yield _at_least("min_teacher_accuracy", teacher, limit, f"{report.path[-1].mix} has {teacher:.2f} %")
+    if (limit := gates.min_student_accuracy) is not None:
+        yield _at_least("min_student_accuracy", student, limit, f"{report.path[0].mix} has {student:.2f} %")
+    if (limit := gates.max_student_drop) is not None:
+        drop = teacher - student
+        yield _at_most("max_student_drop", drop, limit, f"the student is {drop:.2f} points below the teacher")
+    if (limit := gates.max_step_loss) is not None:
+        loss, mix = max((0.0 - 100.0 * (step or 0.0), r.mix) for r, step in zip(report.path, report.steps, strict=True))
+        yield _at_most("max_step_loss", loss, limit, f"the worst step, to {mix}, loses {max(0.0, loss):.2f} points")
+    if (limit := gates.max_bundle_bytes) is not None:
+        yield _at_most("max_bundle_bytes", bundle_bytes, limit, f"the bundle has {bundle_bytes:,} bytes")
+
+
+def _at_least(name: str, value: float, limit: float, found: str) -> GateResult:
+    return GateResult(name, _beyond(value, limit) >= 0, f"{found}; at least {limit:,} wanted")
+
+
+def _at_most(name: str, value: float, limit: float, found: str) -> GateResult:
+    return GateResult(name, _beyond(value, limit) <= 0, f"{found}; at most {limit:,} allowed")
+
+
+def _beyond(value: float, limit: float) -> float:
+    # Accuracies are counts over counts: 0.885 * 100 - 88.5 must be 0, not 1e-14.
+    return round(value - limit, 9)

@@ -1,0 +1,164 @@
+"""The stages: each reads artifacts of the stages before it and writes its own into the folder it is given.
+
+Importing this module imports Keras; :mod:`tfpwl.pipeline.build` does so only when a stage has to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfpwl.augment import AugmentationSeeds, make_augmentation
+from tfpwl.config import PipelineConfig
+from tfpwl.data import Dataset, Split
+from tfpwl.distill import distill
+from tfpwl.errors import ExportError
+from tfpwl.fused import fuse_batchnorm
+from tfpwl.models import build_side
+from tfpwl.pairs import compose, load_pair, load_side, make_pair, save_pair, save_side
+from tfpwl.pipeline.store import CHECKPOINT
+from tfpwl.training import Batches, History, Seedable, fit
+
+OnProgress = Callable[[int, int, Mapping[str, float]], None]
+# Seeds of parts that must not draw the same numbers, as offsets to the pipeline's seed.
+_STUDENT_SEED, _CONVERTER_SEED, _AUGMENT_SEED = 1, 2, 3
+_PREDICT_BATCH = 256
+
+
+def train(config: PipelineConfig, data: Dataset, work: Path, on_progress: OnProgress) -> dict[str, Any]:
+    """Train the teacher; leaves its groups and ``metrics.json``."""
+    keras.utils.set_random_seed(config.seed)
+    teacher = build_side(config.teacher, "teacher", data.input_shape, data.num_classes, seed=config.seed)
+    fast = [fuse_batchnorm(group) for group in teacher]
+    augment, seedables = _augmentation(config, data)
+    history = fit(
+        compose([*([augment] if augment is not None else []), *fast], "teacher"),
+        _batches(data, config.teacher.train.batch_size, config.seed),
+        config.teacher.train,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        seedables=seedables,
+        checkpoint=work / CHECKPOINT,
+        on_progress=on_progress,
+    )
+    for group, trained in zip(teacher, fast, strict=True):
+        group.set_weights(trained.get_weights())
+    save_side(teacher, work, "teacher")
+    return _finish(work, history, compose(teacher, "teacher"), data)
+
+
+def distil(
+    config: PipelineConfig, data: Dataset, teacher: Path, work: Path, on_progress: OnProgress, *, method: str
+) -> dict[str, Any]:
+    """Train the student (and, by PWL, the converters); leaves the pair and ``metrics.json``.
+
+    Args:
+        config: the pipeline.
+        data: its data set.
+        teacher: artifact of :func:`train`.
+        work: folder to write into.
+        on_progress: called with steps done, steps in all, metrics.
+        method: ``pwl`` or ``kd``.
+    """
+    keras.utils.set_random_seed(config.seed + _STUDENT_SEED)
+    student = build_side(
+        config.student, "student", data.input_shape, data.num_classes, seed=config.seed + _STUDENT_SEED,
+        teacher=config.teacher,
+    )  # fmt: skip
+    pair = make_pair(student, load_side(teacher, "teacher"), seed=config.seed + _CONVERTER_SEED)
+    augment, seedables = _augmentation(config, data)
+    history = distill(
+        pair,
+        _batches(data, config.distill.batch_size, config.seed + _STUDENT_SEED),
+        config.distill.model_copy(update={"method": method}),
+        augment=augment,
+        seedables=seedables,
+        seed=config.seed,
+        checkpoint=work / CHECKPOINT,
+        on_progress=on_progress,
+    )
+    save_pair(pair, work)
+    return _finish(work, history, compose(pair.student, "student"), data)
+
+
+def export(config: PipelineConfig, pair: Path, work: Path, on_progress: OnProgress) -> dict[str, Any]:
+    """Convert every group and converter, and the teacher in one piece; leaves ``*.tflite`` files.
+
+    Only TensorFlow writes .tflite files; a pipeline that trains on another Keras backend exports in its own process.
+    """
+    if keras.backend.backend() == "tensorflow":
+        export_files(pair, work, config.export.batch, on_progress)
+    else:
+        _export_in_process(pair, work, config.export.batch)
+    sizes = {path.name: path.stat().st_size for path in sorted(work.glob("*.tflite"))}
+    return {"num_files": len(sizes), "bytes": sum(sizes.values())}
+
+
+def export_files(pair: Path, work: Path, batch: int, on_progress: OnProgress) -> None:
+    """The work of :func:`export` on the TensorFlow backend."""
+    from tfpwl.export import export_model, export_pair  # noqa: PLC0415 - imports TensorFlow
+
+    models = load_pair(pair)
+    files = export_pair(models, batch=batch, on_progress=lambda done, total: on_progress(done, total + 1, {}))
+    files["teacher"] = export_model(compose(models.teacher, "teacher"), batch=batch)
+    for stem, content in files.items():
+        (work / f"{stem}.tflite").write_bytes(content)
+    on_progress(len(files), len(files), {})
+
+
+def _export_in_process(pair: Path, work: Path, batch: int) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tfpwl.pipeline.stages import export_files; "
+        "export_files(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), lambda *_: None)"
+    )
+    command = [sys.executable, "-c", code, str(pair), str(work), str(batch)]
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ExportError(
+            f"The export process (KERAS_BACKEND=tensorflow) failed with exit code {done.returncode}. Export needs "
+            f"TensorFlow, whatever backend trains. Its last words:\n{done.stderr[-2000:]}"
+        )
+
+
+def _augmentation(config: PipelineConfig, data: Dataset) -> tuple[keras.Model | None, list[Seedable]]:
+    chosen = config.data.augment
+    if chosen is None:
+        return None, []
+    augment = make_augmentation(
+        data.input_shape, rotation=chosen.rotation, flip=chosen.flip, crop=chosen.crop,
+        seed=config.seed + _AUGMENT_SEED,
+    )  # fmt: skip
+    return augment, [] if augment is None else [AugmentationSeeds(augment)]
+
+
+def _batches(data: Dataset, batch_size: int, seed: int) -> Batches:
+    return Batches(data.train.x, data.train.y, data.preprocess, batch_size, seed)
+
+
+def _finish(work: Path, history: History, model: keras.Model, data: Dataset) -> dict[str, Any]:
+    metrics = {
+        "parameters": model.count_params(),
+        "val_accuracy": _accuracy(model, data.val, data),
+        "test_accuracy": _accuracy(model, data.test, data),
+        "images_per_second": history.images_per_second,
+        "epochs": list(history.epochs),
+    }
+    (work / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    return metrics
+
+
+def _accuracy(model: keras.Model, split: Split, data: Dataset) -> float:
+    right = 0
+    for start in range(0, len(split), _PREDICT_BATCH):
+        chosen = slice(start, start + _PREDICT_BATCH)
+        logits = np.asarray(model.predict_on_batch(data.preprocess(split.x[chosen])))
+        right += int((logits.argmax(-1) == split.y[chosen]).sum())
+    return right / len(split)
