@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfpwl.bundle import Bundle
+from tfpwl.cli.main import main
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tfpwl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command line in this process: ``tfpwl("inspect", path)``."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(int(left.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def labelled() -> tuple[np.ndarray, np.ndarray]:
+    """40 raw images for the tiny bundle, and labels that are noise."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 17, (40, 6, 6, 1), np.uint8), rng.integers(0, 4, 40)
+
+
+@pytest.fixture
+def npz(tmp_path: Path, labelled: tuple[np.ndarray, np.ndarray]) -> Path:
+    """Those images as a file with ``x`` and ``y``."""
+    path = tmp_path / "test.npz"
+    np.savez(path, x=labelled[0], y=labelled[1])
+    return path
+
+
+def _flip_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def flip_byte() -> Callable[[Path], None]:
+    """Changes one byte in the middle of a file."""
+    return _flip_byte
+
+
+@pytest.fixture
+def root(tiny_bundle: Bundle) -> Path:
+    """The folder of the tiny bundle."""
+    return tiny_bundle.root

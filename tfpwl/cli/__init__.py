@@ -1,0 +1,1 @@
+"""The ``tfpwl`` command: one module per command, imported when it is called."""
