@@ -53,7 +53,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch():
 
 def test_weight_decay_goes_through_the_momentum_and_slow_variables_learn_slower():
     fast, slow = keras.Variable(np.array([2.0, -1.0], "float32")), keras.Variable(np.array([2.0, -1.0], "float32"))
-    optimizer = SlowSGD(0.1, momentum=0.9, l2=0.5, slow=[slow], slow_factor=0.2)
+    optimizer = SlowSGD(0.1, momentum=0.9, l2=0.5).watch([slow], 0.2)
     optimizer.build([fast, slow])
     expected = {}
     for name, factor in (("fast", 1.0), ("slow", 0.2)):
@@ -67,6 +67,25 @@ def test_weight_decay_goes_through_the_momentum_and_slow_variables_learn_slower(
         optimizer.apply([gradient, gradient])
     np.testing.assert_allclose(fast.numpy(), expected["fast"], rtol=1e-5)  # float32 against float64
     np.testing.assert_allclose(slow.numpy(), expected["slow"], rtol=1e-5)
+
+
+def test_adamw_learns_slow_variables_slower_too():
+    start = np.array([2.0, -1.0], "float32")
+    fast, slow = keras.Variable(start), keras.Variable(start)
+    optimizer = make_optimizer(TrainConfig(optimizer="adamw", weight_decay=0.0), 10, slow=[slow], slow_factor=0.2)
+    optimizer.build([fast, slow])
+    optimizer.apply([keras.ops.ones(2), keras.ops.ones(2)])
+    # Adam's first step has the size of the learning rate.
+    np.testing.assert_allclose(slow.numpy() - start, 0.2 * (fast.numpy() - start), rtol=1e-4)
+
+
+def test_clipping_bounds_all_gradients_together():
+    weights = [keras.Variable(np.zeros(2, "float32")) for _ in range(2)]
+    config = TrainConfig(learning_rate=1.0, final_learning_rate=1.0, momentum=0.0, weight_decay=0.0, clip_norm=0.5)
+    optimizer = make_optimizer(config, 10)
+    optimizer.build(weights)
+    optimizer.apply([keras.ops.array([3.0, 0.0]), keras.ops.array([0.0, 4.0])])
+    np.testing.assert_allclose(np.concatenate([w.numpy() for w in weights]), [-0.3, 0, 0, -0.4], rtol=1e-5)
 
 
 def test_the_learning_rate_rises_and_falls_on_a_cosine():

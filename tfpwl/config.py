@@ -133,8 +133,7 @@ class DistillConfig(TrainConfig):
 class ExportConfig(_Section):
     """How groups become files."""
 
-    batch: Positive = 1
-    workers: Positive | None = None
+    batch: Positive = 1  # images per answer, fixed in the files
 
 
 class EvaluateConfig(_Section):

@@ -79,59 +79,61 @@ class Batches(keras.utils.PyDataset):
         return self._preprocess(self._x[chosen]), self._y[chosen]
 
 
-class SlowSGD(keras.optimizers.SGD):
-    """SGD with L2 decay in the gradient, and a lower learning rate for some variables.
+class _SlowVariables:
+    """Part of an optimizer: some variables learn at a fraction of the rate."""
+
+    def watch(self, slow: Collection[Any], factor: float) -> Any:
+        """Learn ``slow`` at ``factor`` times the learning rate; returns the optimizer."""
+        self._slow_ids = {id(variable) for variable in slow}
+        self._slow_factor = factor
+        return self
+
+    def build(self, variables: Sequence[Any]) -> None:
+        # By index: the TensorFlow backend hands update_step its own variables, not Keras'.
+        self._slow = {index for index, variable in enumerate(variables) if id(variable) in self._slow_ids}
+        super().build(variables)  # type: ignore[misc]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if self._get_variable_index(variable) in self._slow:  # type: ignore[attr-defined]
+            learning_rate = learning_rate * self._slow_factor
+        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
+
+
+class SlowAdamW(_SlowVariables, keras.optimizers.AdamW):
+    """AdamW that can learn some variables at a lower rate."""
+
+
+class SlowSGD(_SlowVariables, keras.optimizers.SGD):
+    """SGD with L2 decay in the gradient, that can learn some variables at a lower rate.
 
     Keras' ``weight_decay`` shrinks weights apart from the momentum; the PWL authors' PyTorch optimizer adds
     the decay to the gradient, where momentum 0.9 makes it ten times as strong. This is the latter.
 
     Args:
         learning_rate: number or schedule.
-        momentum: as in SGD.
         l2: decay added to the gradient, ``g + l2 * w``.
-        slow: variables that learn at ``slow_factor`` times the rate (encoders and decoders).
-        slow_factor: the factor.
-        clip_norm: largest norm of all gradients together; None does not clip.
+        **kwargs: as of SGD.
     """
 
-    def __init__(
-        self,
-        learning_rate: Any,
-        *,
-        momentum: float,
-        l2: float,
-        slow: Collection[Any] = (),
-        slow_factor: float = 1.0,
-        clip_norm: float | None = None,
-    ) -> None:
-        super().__init__(learning_rate, momentum=momentum, global_clipnorm=clip_norm)
+    def __init__(self, learning_rate: Any, *, l2: float, **kwargs: Any) -> None:
+        super().__init__(learning_rate, **kwargs)
         self._l2 = l2
-        self._slow_ids = {id(variable) for variable in slow}
-        self._slow_factor = slow_factor
-        self._slow: set[int] = set()
-
-    def build(self, variables: Sequence[Any]) -> None:
-        # By index: the TensorFlow backend hands update_step its own variables, not Keras'.
-        self._slow = {index for index, variable in enumerate(variables) if id(variable) in self._slow_ids}
-        super().build(variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if self._l2:
             gradient = gradient + keras.ops.cast(self._l2, gradient.dtype) * keras.ops.convert_to_tensor(variable)
-        if self._get_variable_index(variable) in self._slow:
-            learning_rate = learning_rate * self._slow_factor
         super().update_step(gradient, variable, learning_rate)
 
 
 def make_optimizer(
-    config: TrainConfig, num_steps: int, *, slow: Sequence[Any] = (), slow_factor: float = 1.0
+    config: TrainConfig, num_steps: int, *, slow: Collection[Any] = (), slow_factor: float = 1.0
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a fit: ``config.optimizer`` on a cosine from ``learning_rate`` to ``final_learning_rate``.
 
     Args:
         config: names the optimizer and its numbers.
         num_steps: steps of the whole fit.
-        slow: variables whose learning rate is multiplied by ``slow_factor`` (SGD only).
+        slow: variables whose learning rate is multiplied by ``slow_factor`` (encoders and decoders).
         slow_factor: see ``slow``.
     """
     warmup = round(config.warmup * num_steps)
@@ -142,16 +144,12 @@ def make_optimizer(
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
+    clip, decay = config.clip_norm, config.weight_decay
     if config.optimizer == "adamw":
-        return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm)
-    return SlowSGD(
-        schedule,
-        momentum=config.momentum,
-        l2=config.weight_decay,
-        slow=slow,
-        slow_factor=slow_factor,
-        clip_norm=config.clip_norm,
-    )
+        optimizer = SlowAdamW(schedule, weight_decay=decay, global_clipnorm=clip)
+    else:
+        optimizer = SlowSGD(schedule, l2=decay, momentum=config.momentum, global_clipnorm=clip)
+    return optimizer.watch(slow, slow_factor)
 
 
 def fit(

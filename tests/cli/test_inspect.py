@@ -16,9 +16,9 @@ def test_shows_groups_boundaries_and_path(tfpwl, tiny_bundle, root):
     assert "output float32 1×4, logits of 4 classes: ant, bee, cat, dog" in lines
     assert any(line.startswith("0 → 1 1×6×6×3 1×6×6×5 float32") for line in lines)
     path = [line for line in lines if line.startswith(("SSS", "TSS", "TTS", "TTT"))]
-    assert path[0].startswith("SSS 50.0 % – ")
+    assert path[0].startswith("SSS 50.00 % – ")
     assert path[0].endswith("0.250 ms")
-    assert path[1].startswith("TSS 75.0 % +25.0 ")
+    assert path[1].startswith("TSS 75.00 % +25.00 ")
     assert path[2].startswith("TTS – – ")
 
 

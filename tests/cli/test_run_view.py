@@ -33,12 +33,12 @@ def _shown(renderable, width=80):
 
 def test_table_has_accuracy_and_times_of_each_mix():
     rows = _shown(tally_table(_tally([1, 1, 2, 2])))[-2:]
-    assert rows == ["SSS 9.00 ms 2 50.0 % 1.500 2.000", "TSS 27.0 ms 2 100.0 % 3.500 4.000"]
+    assert rows == ["SSS 9.00 ms 2 50.00 % 1.500 2.000", "TSS 27.0 ms 2 100.00 % 3.500 4.000"]
 
 
 def test_table_has_the_last_answer_where_there_are_no_labels():
     rows = _shown(tally_table(_tally(None)))[-2:]
-    assert rows == ["SSS 9.00 ms 2 cat 60.0 % 1.500 2.000", "TSS 27.0 ms 2 cat 60.0 % 3.500 4.000"]
+    assert rows == ["SSS 9.00 ms 2 cat 60.00 % 1.500 2.000", "TSS 27.0 ms 2 cat 60.00 % 3.500 4.000"]
 
 
 def test_logits_become_probabilities():
@@ -56,7 +56,7 @@ def test_live_view_shows_mix_state_and_last_answer(root, labels, width):
     text = console.file.getvalue()
     assert "tiny  SSS  ready" in text
     assert "0 of 3 groups" in text
-    last = "image 3: cat 60.0 %" if labels is None else "cat 60.0 % ✗ it is ant"
+    last = "image 3: cat 60.00 %" if labels is None else "cat 60.00 % ✗ it is ant"
     assert f"answer 4 of 40, 3.500 ms: {last}" in text
 
 
@@ -69,4 +69,4 @@ def test_bar_shows_only_in_a_run_that_takes_long(root, monkeypatch):
         monkeypatch.setattr(run_view, "_BAR_AFTER_S", -10.0)
         with BarView(console, model, Schedule(40, {}, 0.0)) as view:
             view.update(_tally([1, 1, 2, 2]))
-    assert "answering  TSS  3.500 ms  100.0 % right" in console.file.getvalue()
+    assert "answering  TSS  3.500 ms  100.00 % right" in console.file.getvalue()

@@ -34,9 +34,9 @@ def test_the_path_table_shows_mix_accuracy_step_bytes_and_time(report):
     assert lines[0] == "tiny: path in order 1, 0"
     assert lines[2] == "mix accuracy step files answer"
     assert lines[4:7] == [
-        "SS 80.0 % – 1.5 kB 0.200 ms",
-        "ST 79.0 % -1.0 20.0 kB 0.400 ms",
-        "TT 91.5 % +12.5 1.2 MB 12.3 ms",
+        "SS 80.00 % – 1.5 kB 0.200 ms",
+        "ST 79.00 % -1.00 20.0 kB 0.400 ms",
+        "TT 91.50 % +12.50 1.2 MB 12.3 ms",
     ]
 
 
@@ -46,7 +46,7 @@ def test_the_mixes_table_has_every_mix_the_most_accurate_last(report):
 
 def test_the_summary_tells_failed_gates(report):
     lines = lines_of(summary_table(report))
-    assert "student 1,800 parameters, 80.0 %" in lines
+    assert "student 1,800 parameters, 80.00 %" in lines
     assert "teacher took 4 min 05 s" in lines
     assert "gate monotone FAILED loses 1.0 points, limit 0.3" in lines
     assert "gate size passed 1.2 MB, limit 2 MB" in lines
@@ -56,8 +56,8 @@ def test_markdown_has_all_mixes_the_command_and_the_figure(report):
     text = render_markdown(report, command="tfpwl build tiny.yaml", figure="accuracy_path.png")
     assert "Made by `tfpwl build tiny.yaml`." in text
     assert "![Accuracy against bytes loaded](accuracy_path.png)" in text
-    assert "| `ST` | 79.0 % | -1.0 | 20.0 kB | 0.400 ms |" in text
-    assert "| `TS` | 60.0 % |  | 11.0 kB | 0.410 ms |" in text
+    assert "| `ST` | 79.00 % | -1.00 | 20.0 kB | 0.400 ms |" in text
+    assert "| `TS` | 60.00 % |  | 11.0 kB | 0.410 ms |" in text
     assert "| monotone | **failed** | loses 1.0 points, limit 0.3 |" in text
 
 
@@ -103,9 +103,9 @@ def test_without_matplotlib_the_message_says_what_to_install(report, tmp_path, m
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (units.percent(0.8756), "87.6 %"),
-        (units.points(-0.0004), "+0.0"),
-        (units.points(0.0123), "+1.2"),
+        (units.percent(0.8756), "87.56 %"),
+        (units.points(-0.00004), "+0.00"),
+        (units.points(0.0123), "+1.23"),
         (units.byte_size(999), "999 B"),
         (units.byte_size(2_500_000_000), "2.5 GB"),
         (units.milliseconds(0.0314), "0.031 ms"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def run_pipeline(pipeline: Path, output: Path | None, overrides: tuple[str, ...]
     from tfpwl.config import load_config  # noqa: PLC0415
     from tfpwl.pipeline import build as build_pipeline  # noqa: PLC0415
 
+    # So that `data: {python: my_data:load}` finds my_data.py beside the YAML, as relative paths are found.
+    sys.path.insert(0, str(pipeline.resolve().parent))
     config = load_config(pipeline, overrides)
     with BuildProgress(stderr_console()) as reporter:
         return build_pipeline(config, output, until=until, start=start, reporter=reporter)

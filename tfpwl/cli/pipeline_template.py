@@ -33,6 +33,27 @@ NAMED = MappingProxyType(
 )
 
 
+_SGD: Sizes = MappingProxyType(
+    {
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "final_learning_rate": "1e-5",
+        "warmup": 0.0,
+        "momentum": 0.9,
+        "weight_decay": "5e-4",
+        "clip_norm": "null",
+        "label_smoothing": 0.0,
+    }
+)
+# What works where the widths of student and teacher differ (docs/distillation.md).
+_ADAMW: Sizes = MappingProxyType(
+    {**_SGD, "optimizer": "adamw", "learning_rate": 0.004, "weight_decay": 0.001, "clip_norm": 1.0}
+)
+_ADAMW_VIT: Sizes = MappingProxyType({**_ADAMW, "learning_rate": "1e-3", "warmup": 0.1, "weight_decay": 0.05})
+_FAST = "Minutes on two cores."
+_SLOW = "The sizes of the PWL paper, meant for a GPU; for a try on a CPU lower `epochs` and give `limit`."
+
+
 @dataclass(frozen=True)
 class Plan:
     """Sizes of both sides and how long they are trained, with one remark on the choice."""
@@ -42,18 +63,8 @@ class Plan:
     epochs: tuple[int, int]
     remark: str
     batch: int = 128
-    fit: Sizes = field(default_factory=dict)
-
-
-_SGD: Sizes = MappingProxyType(
-    {"optimizer": "sgd", "learning_rate": 0.05, "final_learning_rate": "1e-5", "warmup": 0.0, "momentum": 0.9,
-     "weight_decay": "5e-4", "label_smoothing": 0.0}
-)  # fmt: skip
-_ADAMW: Sizes = MappingProxyType(
-    {**_SGD, "optimizer": "adamw", "learning_rate": "1e-3", "warmup": 0.1, "weight_decay": 0.05}
-)
-_FAST = "Minutes on two cores."
-_SLOW = "The sizes of the PWL paper, meant for a GPU; for a try on a CPU lower `epochs` and give `limit`."
+    teacher_fit: Sizes = field(default_factory=lambda: _ADAMW)
+    student_fit: Sizes = field(default_factory=lambda: _ADAMW)
 
 
 def make_plan(family: str, side: int) -> Plan:
@@ -63,8 +74,13 @@ def make_plan(family: str, side: int) -> Plan:
 
 def _resnet(side: int) -> Plan:
     if side >= 32:
-        return Plan({"widths": [32, 64, 128, 256], "depths": [3, 4, 6, 3]},
-                    {"widths": [16, 32, 64, 128], "depths": [1, 1, 1, 1]}, (160, 160), _SLOW)  # fmt: skip
+        return Plan(
+            {"widths": [32, 64, 128, 256], "depths": [3, 4, 6, 3]},
+            {"widths": [16, 32, 64, 128], "depths": [1, 1, 1, 1]},
+            (160, 160),
+            _SLOW,
+            teacher_fit=_SGD,
+        )
     teacher = {"widths": [16, 32, 48, 64], "depths": [2, 2, 2, 2]}
     student = {"widths": [8, 12, 16, 24], "depths": [1, 1, 1, 1]}
     return Plan(teacher, student, *_small(side))
@@ -72,24 +88,46 @@ def _resnet(side: int) -> Plan:
 
 def _vgg(side: int) -> Plan:
     if side >= 32:
-        return Plan({"widths": [64, 128, 256, 512, 512], "depths": [2, 2, 3, 3, 3]},
-                    {"widths": [32, 64, 128, 256, 256], "depths": [1, 1, 1, 1, 1]}, (160, 160), _SLOW)  # fmt: skip
+        return Plan(
+            {"widths": [64, 128, 256, 512, 512], "depths": [2, 2, 3, 3, 3]},
+            {"widths": [32, 64, 128, 256, 256], "depths": [1, 1, 1, 1, 1]},
+            (160, 160),
+            _SLOW,
+            teacher_fit=_SGD,
+        )
     # Each group halves the image: 8x8 allows three groups, 28x28 four.
     count = min(side.bit_length() - 1, 4)
-    return Plan({"widths": [16, 32, 64, 96][:count], "depths": [2] * count},
-                {"widths": [8, 12, 24, 32][:count], "depths": [1] * count}, *_small(side))  # fmt: skip
+    return Plan(
+        {"widths": [16, 32, 64, 96][:count], "depths": [2] * count},
+        {"widths": [8, 12, 24, 32][:count], "depths": [1] * count},
+        *_small(side),
+    )
 
 
 def _vit(side: int) -> Plan:
     patch = _patch(side)
     if side >= 32:
-        return Plan({"patch": patch, "width": 192, "depth": 12, "heads": 3, "mlp": 768, "groups": 6},
-                    {"width": 96, "depth": 6, "heads": 3, "mlp": 384}, (160, 160), _SLOW, fit=_ADAMW)  # fmt: skip
+        return Plan(
+            {"patch": patch, "width": 192, "depth": 12, "heads": 3, "mlp": 768, "groups": 6},
+            {"width": 96, "depth": 6, "heads": 3, "mlp": 384},
+            (160, 160),
+            _SLOW,
+            128,
+            _ADAMW_VIT,
+            _ADAMW_VIT,
+        )
     _, remark, batch = _small(side)
     # A transformer learns slowly from few images: after 3 epochs on the digits it is right for a quarter of them.
     epochs = (60, 80) if side < 16 else (20, 30)
-    return Plan({"patch": patch, "width": 64, "depth": 8, "heads": 4, "mlp": 128, "groups": 4},
-                {"width": 32, "depth": 4, "heads": 4, "mlp": 64}, epochs, remark, batch, _ADAMW)  # fmt: skip
+    return Plan(
+        {"patch": patch, "width": 64, "depth": 8, "heads": 4, "mlp": 128, "groups": 4},
+        {"width": 32, "depth": 4, "heads": 4, "mlp": 64},
+        epochs,
+        remark,
+        batch,
+        _ADAMW_VIT,
+        _ADAMW_VIT,
+    )
 
 
 def _patch(side: int) -> int:
@@ -98,8 +136,12 @@ def _patch(side: int) -> int:
 
 
 def _lenet5(side: int) -> Plan:
-    return Plan({"channels": [6, 16], "units": [120, 84]}, {"channels": [3, 8], "units": [60, 42]},
-                (20, 30) if side < 32 else (60, 60), _FAST)  # fmt: skip
+    return Plan(
+        {"channels": [6, 16], "units": [120, 84]},
+        {"channels": [3, 8], "units": [60, 42]},
+        (20, 30) if side < 32 else (60, 60),
+        _FAST,
+    )
 
 
 def _small(side: int) -> tuple[tuple[int, int], str, int]:
@@ -131,6 +173,7 @@ _FIT_COMMENTS = MappingProxyType(
         "warmup": "share of the steps in which the learning rate rises from 0",
         "momentum": "of sgd",
         "weight_decay": "",
+        "clip_norm": "largest norm of all gradients together; null: no limit",
         "label_smoothing": "",
     }
 )
@@ -139,7 +182,6 @@ _FIT_COMMENTS = MappingProxyType(
 def render_pipeline(name: str, family: str, subject: Subject) -> str:
     """The text of a pipeline with a comment on every key; keys that are commented out show what else there is."""
     plan = make_plan(family, subject.side)
-    fit = plan.fit or _SGD
     lines = [
         f"# {family} on {subject.name}. {plan.remark}",
         "# Build it with `tfpwl build THIS_FILE`; what is commented out shows what else there is.",
@@ -162,7 +204,7 @@ def render_pipeline(name: str, family: str, subject: Subject) -> str:
         "  train:",
         _line(4, f"epochs: {plan.epochs[0]}", "passes through the training images"),
         _line(4, f"batch_size: {plan.batch}", "images per step"),
-        *(_line(4, f"{key}: {value}", _FIT_COMMENTS[key]) for key, value in fit.items()),
+        *(_line(4, f"{key}: {value}", _FIT_COMMENTS[key]) for key, value in plan.teacher_fit.items()),
         "",
         "student:  # of the teacher's family; what is not given is the teacher's",
         *(_line(2, f"{key}: {value}", _PARAMETER_COMMENTS[key]) for key, value in plan.student.items()),
@@ -171,7 +213,7 @@ def render_pipeline(name: str, family: str, subject: Subject) -> str:
         _line(2, "method: pwl", "pwl; or kd: the same student by plain distillation, without converters"),
         _line(2, f"epochs: {plan.epochs[1]}", ""),
         _line(2, f"batch_size: {plan.batch}", ""),
-        *(_line(2, f"{key}: {value}", "") for key, value in fit.items()),
+        *(_line(2, f"{key}: {value}", "") for key, value in plan.student_fit.items()),
         _line(2, "temperature: 2.0", "softens both sides' answers"),
         _line(2, "alpha: 0.4", "weight of the labels; 1 - alpha is that of the teacher's answers"),
         _line(2, "w_sync: 1.0", "weight: student and teacher agree at the boundaries"),
@@ -179,12 +221,12 @@ def render_pipeline(name: str, family: str, subject: Subject) -> str:
         _line(2, "w_cross: 2.0", "weight: mixes answer like the teacher"),
         _line(2, "cross: random", "one random mix per step, or all"),
         _line(2, "single_switch: 0.5", "share of random mixes that change sides once"),
-        _line(2, "converter_lr: 0.2", "learning rate of encoders and decoders, times this"),
+        _line(2, "path_share: 0.5", "share of mixes taken from the path of the upgrade instead"),
+        _line(2, "converter_lr: 1.0", "learning rate of encoders and decoders, times this"),
         _line(2, "baseline: false", "true: also train the student by plain distillation, to compare"),
         "",
         "export:",
         _line(2, "batch: 1", "images per answer, fixed in the files"),
-        _line(2, "# workers: 2", "processes; by default what suits the machine"),
         "",
         "evaluate:",
         _line(2, "mixes: all", "all, or path: only those that the upgrade walks through"),

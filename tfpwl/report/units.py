@@ -6,16 +6,16 @@ NOT_MEASURED = "–"
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction 0..1 as per cent with one decimal: ``"91.4 %"``."""
-    return NOT_MEASURED if fraction is None else f"{100 * fraction:.1f} %"
+    """A fraction 0..1 as per cent with two decimals, a hundredth being one image of 10,000: ``"91.43 %"``."""
+    return NOT_MEASURED if fraction is None else f"{100 * fraction:.2f} %"
 
 
 def points(difference: float | None) -> str:
-    """A difference of fractions as signed percentage points: ``"+1.3"``."""
+    """A difference of fractions as signed percentage points: ``"+1.30"``."""
     if difference is None:
         return NOT_MEASURED
     # + 0.0 turns the -0.0 that rounding leaves into 0.0.
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"
 
 
 def byte_size(count: int) -> str:
