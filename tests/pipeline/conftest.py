@@ -37,6 +37,11 @@ class Recorder:
 
 
 @pytest.fixture
+def pipeline_text():
+    return PIPELINE
+
+
+@pytest.fixture
 def tiny_config():
     return lambda *overrides: parse_config(PIPELINE, overrides=overrides)
 

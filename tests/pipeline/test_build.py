@@ -9,7 +9,7 @@ import pytest
 
 from tfpwl.bundle import Bundle, verify
 from tfpwl.data import load_dataset
-from tfpwl.errors import ConfigError, TfpwlError
+from tfpwl.errors import ConfigError, ModelError, TfpwlError
 from tfpwl.pipeline import build
 from tfpwl.report import BuildReport
 from tfpwl.runtime import ProgressiveModel
@@ -164,3 +164,35 @@ def test_an_artifact_that_was_damaged_is_named(built, tiny_config, tmp_path):
     damaged.write_text("{")
     with pytest.raises(TfpwlError, match=r"stage\.json cannot be read.*Remove its folder"):
         build(tiny_config(), out)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student.widths=[4, 6, 6]", r"student: Received 3 widths .* and 2 depths"),
+        ("student={widths: [4, 6, 6], depths: [1, 1, 1]}", "student has 3 groups and the teacher 2"),
+        (
+            "student.widths=[8, 6]",
+            r"Boundary 0: the student has 8 channels and the teacher 6.*Lower the student's width",
+        ),
+        ("student={family: vgg, widths: [4, 6], depths: [1, 1]}", r"Boundary 0: .*\(4, 4, 4\).*\(8, 8, 6\)"),
+        ("student={}", "it would equal the teacher"),
+        ("student={patch: 2}", r"family 'resnet' has no parameter 'patch'; it takes widths, depths, stem"),
+    ],
+)
+def test_a_student_that_does_not_fit_is_refused_before_the_teacher_is_trained(
+    override, message, tiny_config, recorder, tmp_path
+):
+    watching = recorder()
+    with pytest.raises(ModelError, match=message):
+        build(tiny_config(override), tmp_path, reporter=watching)
+    assert watching.progress == []
+
+
+def test_the_command_line_exits_2_with_the_message_and_no_traceback(pipeline_text, tmp_path):
+    (tmp_path / "p.yaml").write_text(pipeline_text.replace("student: {widths: [4, 6]", "student: {widths: [8, 6]"))
+    command = [sys.executable, "-m", "tfpwl", "build", str(tmp_path / "p.yaml"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Boundary 0: the student has 8 channels and the teacher 6;")
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tfpwl.distill import distill
 from tfpwl.errors import ExportError
 from tfpwl.fused import fuse_batchnorm
 from tfpwl.models import build_side
-from tfpwl.pairs import compose, load_pair, load_side, make_pair, save_pair, save_side
+from tfpwl.pairs import ModelPair, compose, load_pair, load_side, make_pair, save_pair, save_side
 from tfpwl.pipeline.store import CHECKPOINT
 from tfpwl.training import Batches, History, Seedable, fit
 
@@ -37,6 +37,7 @@ def train(config: PipelineConfig, data: Dataset, work: Path, on_progress: OnProg
     """Train the teacher; leaves its groups and ``metrics.json``."""
     keras.utils.set_random_seed(config.seed)
     teacher = build_side(config.teacher, "teacher", data.input_shape, data.num_classes, seed=config.seed)
+    _pair(config, data, teacher)  # a mistake in the student's section must show before the teacher is trained
     fast = [fuse_batchnorm(group) for group in teacher]
     augment, seedables = _augmentation(config, data)
     history = fit(
@@ -68,11 +69,7 @@ def distil(
         method: ``pwl`` or ``kd``.
     """
     keras.utils.set_random_seed(config.seed + _STUDENT_SEED)
-    student = build_side(
-        config.student, "student", data.input_shape, data.num_classes, seed=config.seed + _STUDENT_SEED,
-        teacher=config.teacher,
-    )  # fmt: skip
-    pair = make_pair(student, load_side(teacher, "teacher"), seed=config.seed + _CONVERTER_SEED)
+    pair = _pair(config, data, load_side(teacher, "teacher"))
     augment, seedables = _augmentation(config, data)
     history = distill(
         pair,
@@ -126,6 +123,15 @@ def _export_in_process(pair: Path, work: Path, batch: int) -> None:
             f"The export process (KERAS_BACKEND=tensorflow) failed with exit code {done.returncode}. Export needs "
             f"TensorFlow, whatever backend trains. Its last words:\n{done.stderr[-2000:]}"
         )
+
+
+def _pair(config: PipelineConfig, data: Dataset, teacher: Sequence[keras.Model]) -> ModelPair:
+    """The teacher and a fresh student."""
+    student = build_side(
+        config.student, "student", data.input_shape, data.num_classes, seed=config.seed + _STUDENT_SEED,
+        teacher=config.teacher,
+    )  # fmt: skip
+    return make_pair(student, teacher, seed=config.seed + _CONVERTER_SEED)
 
 
 def _augmentation(config: PipelineConfig, data: Dataset) -> tuple[keras.Model | None, list[Seedable]]:
