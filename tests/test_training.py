@@ -123,6 +123,46 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_weights(tmp_path):
     assert len(history.epochs) == 4
 
 
+def test_a_fit_that_was_done_is_not_done_again(tmp_path):
+    first, again = make_model(), make_model()
+    whole = fit(first, make_batches(), TrainConfig(epochs=2), loss=loss(), checkpoint=tmp_path)
+    resumed = fit(again, make_batches(), TrainConfig(epochs=2), loss=loss(), checkpoint=tmp_path)
+    assert (resumed.epochs, resumed.images_per_second) == (whole.epochs, None)
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["epoch-000002"]
+
+
+def test_a_kill_while_a_checkpoint_is_written_falls_back_to_the_one_before(tmp_path, monkeypatch):
+    config = TrainConfig(epochs=3)
+    undisturbed = make_model()
+    fit(undisturbed, make_batches(), config, loss=loss())
+    killed = make_model()
+    save, saved = killed.save_weights, []
+
+    def save_half(path):
+        save(path)
+        saved.append(path)
+        if len(saved) == 2:
+            path.write_bytes(path.read_bytes()[:100])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(killed, "save_weights", save_half)
+    with pytest.raises(KeyboardInterrupt):
+        fit(killed, make_batches(), config, loss=loss(), checkpoint=tmp_path)
+    resumed = make_model()
+    fit(resumed, make_batches(), config, loss=loss(), checkpoint=tmp_path)
+    for a, b in zip(undisturbed.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_that_was_damaged_is_named(tmp_path):
+    fit(make_model(), make_batches(), TrainConfig(epochs=1), loss=loss(), checkpoint=tmp_path)
+    (tmp_path / "epoch-000001" / "state.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match=r"epoch-000001 cannot be read.*Remove it to start over"):
+        fit(make_model(), make_batches(), TrainConfig(epochs=2), loss=loss(), checkpoint=tmp_path)
+
+
 def test_progress_counts_steps_of_the_whole_fit():
     seen = []
     fit(make_model(), make_batches(), TrainConfig(epochs=2), loss=loss(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ import numpy as np
 
 from tfpwl.config import TrainConfig
 from tfpwl.errors import TrainingError
+
+_STATE, _LOG = "state.weights.h5", "epochs.json"  # of a checkpoint
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 
@@ -188,37 +191,74 @@ def fit(
         # XLA compiles for 26 s and then runs slower than plain TensorFlow on a CPU (FACTS.md, "Training").
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
-    watcher = _Watcher((batches, *seedables), steps, config.epochs, on_progress)
+    model.optimizer.build(model.trainable_variables)
+    log = [] if checkpoint is None else _restore(model, checkpoint)
+    watcher = _Watcher((batches, *seedables), steps, config.epochs, on_progress, log)
     callbacks: list[keras.callbacks.Callback] = [watcher]
     if checkpoint is not None:
-        checkpoint.mkdir(parents=True, exist_ok=True)
-        callbacks.append(
-            keras.callbacks.BackupAndRestore(str(checkpoint), double_checkpoint=True, delete_checkpoint=False)
-        )
-        watcher.resume_log(checkpoint / "epochs.json")
-    model.fit(batches, epochs=config.epochs, verbose=0, shuffle=False, callbacks=callbacks)
-    return History(tuple(watcher.log), watcher.images_per_second(batches.batch_size))
+        callbacks.append(_Checkpoint(checkpoint, log))
+    model.fit(batches, initial_epoch=len(log), epochs=config.epochs, verbose=0, shuffle=False, callbacks=callbacks)
+    return History(tuple(log), watcher.images_per_second(batches.batch_size))
+
+
+def _restore(model: keras.Model, folder: Path) -> list[dict[str, float]]:
+    """Load the newest checkpoint, if there is one, and return the metrics of the epochs it stands for."""
+    saved = sorted(folder.glob("epoch-*"))
+    if not saved:
+        return []
+    try:
+        model.load_weights(saved[-1] / _STATE)
+        return json.loads((saved[-1] / _LOG).read_text())
+    except (OSError, ValueError) as exc:
+        raise TrainingError(f"The checkpoint {saved[-1]} cannot be read: {exc}. Remove it to start over.") from exc
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    """Weights, optimizer and log after every epoch, in one rename: a run killed anywhere finds a whole one.
+
+    keras.callbacks.BackupAndRestore writes the weights and the number of the epoch one after the other; killed in
+    between, it trains an epoch twice and says nothing.
+
+    Args:
+        folder: for the checkpoints; the last one is kept.
+        log: metrics of the epochs so far; somebody else adds to it.
+    """
+
+    def __init__(self, folder: Path, log: list[dict[str, float]]) -> None:
+        super().__init__()
+        self._folder, self._log = folder, log
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        older = list(self._folder.glob("epoch-*"))
+        unfinished = self._folder / "writing"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        self.model.save_weights(unfinished / _STATE)
+        (unfinished / _LOG).write_text(json.dumps(self._log))
+        unfinished.rename(self._folder / f"epoch-{epoch + 1:06d}")
+        for folder in older:
+            shutil.rmtree(folder)
 
 
 class _Watcher(keras.callbacks.Callback):
     """Seeds every epoch, reports progress, stops at a loss that is not finite and measures speed."""
 
-    def __init__(self, seedables: Sequence[Seedable], steps: int, epochs: int, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self,
+        seedables: Sequence[Seedable],
+        steps: int,
+        epochs: int,
+        on_progress: OnProgress | None,
+        log: list[dict[str, float]],
+    ) -> None:
         super().__init__()
         self._seedables, self._steps, self._epochs, self._on_progress = seedables, steps, epochs, on_progress
-        self.log: list[dict[str, float]] = []
-        self._log_path: Path | None = None
+        self._log = log
         self._epoch = 0
         self._durations: list[float] = []
 
-    def resume_log(self, path: Path) -> None:
-        self._log_path = path
-        if path.exists():
-            self.log = json.loads(path.read_text())
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
-        del self.log[epoch:]
         for seedable in self._seedables:
             seedable.set_epoch(epoch)
         self._last = time.perf_counter()
@@ -239,11 +279,7 @@ class _Watcher(keras.callbacks.Callback):
                 f"The loss is {metrics['loss']} after epoch {epoch + 1}. Lower `learning_rate`, add `warmup: 0.1`, "
                 "or look for extreme values in the data."
             )
-        self.log.append(metrics)
-        if self._log_path is not None:
-            temporary = self._log_path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self.log))
-            temporary.replace(self._log_path)
+        self._log.append(metrics)
 
     def images_per_second(self, batch_size: int) -> float | None:
         """Steady speed: the median step, which leaves out the steps that compile."""

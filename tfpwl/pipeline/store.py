@@ -50,8 +50,9 @@ class Store:
         try:
             partial.mkdir(parents=True, exist_ok=True)
             yield partial
-            shutil.rmtree(partial / CHECKPOINT, ignore_errors=True)
             os.replace(partial, self.path(stage, key))
+            # After the rename: killed in between, the run has its artifact, and before it, its checkpoint.
+            shutil.rmtree(self.path(stage, key) / CHECKPOINT, ignore_errors=True)
         except OSError as exc:
             raise TfpwlError(
                 f"Stage {stage} cannot write {partial}: {exc}. Check free space and permissions, or give another "
