@@ -5,7 +5,7 @@ import pytest
 from tfpwl.augment import AugmentationSeeds, make_augmentation
 from tfpwl.config import TrainConfig
 from tfpwl.errors import TrainingError
-from tfpwl.training import Batches, SlowSGD, fit, make_optimizer
+from tfpwl.training import Batches, SlowSGD, cross_entropy, fit, make_optimizer
 
 SHAPE = (4, 4, 1)
 
@@ -26,6 +26,15 @@ def make_model(augment=None):
 
 def loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_spreads_the_target(smoothing):
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    y = np.array([0, 2, 1, 1])
+    p = np.exp(z.astype("float64")) / np.exp(z.astype("float64")).sum(-1, keepdims=True)
+    expected = -(((1 - smoothing) * np.eye(3)[y] + smoothing / 3) * np.log(p)).sum(-1)
+    np.testing.assert_allclose(np.mean(cross_entropy(smoothing)(y, z)), expected.mean(), rtol=1e-5)  # float32
 
 
 def test_an_epoch_has_each_image_at_most_once_in_whole_batches():

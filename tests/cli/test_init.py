@@ -80,7 +80,7 @@ def test_does_not_overwrite_without_force(tfpwl, tmp_path):
     assert "my.yaml is there already. Give another name with -o, or --force" in result.err
     assert (tmp_path / "my.yaml").read_text() == "mine"
     assert tfpwl("init", "-o", "my.yaml", "--force").code == 0
-    assert load_config(tmp_path / "my.yaml").name == "digits_resnet"
+    assert load_config(tmp_path / "my.yaml").name == "my"
 
 
 def test_folder_is_found_from_where_the_pipeline_is(tfpwl, tmp_path):
@@ -90,7 +90,7 @@ def test_folder_is_found_from_where_the_pipeline_is(tfpwl, tmp_path):
     config = load_config(tmp_path / "sub" / "my.yaml")
     assert config.data.folder.resolve() == tmp_path / "my photos: all"
     assert config.data.image_size == (64, 64)
-    assert config.name == "my_photos_all_resnet"
+    assert config.name == "my"
     _build(config, (64, 64, 3), 5)
 
 

@@ -134,8 +134,8 @@ def test_the_baseline_is_the_same_student_by_plain_distillation(built, tiny_conf
 def test_a_gate_that_fails_is_reported(built, tiny_config, tmp_path):
     out = shutil.copytree(built.output, tmp_path / "out")
     report = build(tiny_config("gates.min_student_accuracy=100", "gates.max_bundle_bytes=10000000"), out).report
-    assert [gate.passed for gate in report.gates] == [False, True]
-    assert "at least 100" in report.gates[0].message
+    assert [gate.passed for gate in report.gates] == [True, False, True]
+    assert "at least 100" in report.gates[1].message
     assert "min_student_accuracy" in (out / "report.md").read_text()
 
 
@@ -145,6 +145,13 @@ def test_until_stops_after_a_stage(built, tiny_config, recorder, tmp_path):
     result = build(tiny_config(), out, until="distill", reporter=stopped)
     assert stopped.cached == ["train", "distill"]
     assert result.bundle is None
+
+
+def test_from_a_stage_behind_the_last_one_is_refused_and_removes_nothing(built, tiny_config, tmp_path):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    with pytest.raises(ConfigError, match="--from export, which comes after train"):
+        build(tiny_config(), out, until="train", start="export")
+    assert list(out.glob("stages/export-*"))
 
 
 def test_an_unknown_stage_is_refused(tiny_config, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tfpwl.config import GatesConfig
@@ -36,3 +38,10 @@ def test_only_gates_that_were_set_are_checked():
 def test_the_worst_step_is_named():
     (result,) = check_gates(GatesConfig(max_step_loss=1.0), report(0.9, 0.85, 0.95), 10)
     assert result.message == "the worst step, to TS, loses 5.00 points; at most 1.0 allowed"
+
+
+@pytest.mark.parametrize(("difference", "passed"), [(0.0, True), (1e-5, True), (2e-5, False), (float("nan"), False)])
+def test_a_bundle_whose_teacher_is_another_fails_without_any_gate_set(difference, passed):
+    measured = replace(report(0.8, 0.85, 0.9), teacher_difference=difference)
+    (result,) = check_gates(GatesConfig(), measured, 10)
+    assert (result.name, result.passed) == ("teacher_is_teacher", passed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from tfpwl.bundle.entries import TensorSpec
 from tfpwl.bundle.faces import faces_of
 from tfpwl.bundle.reader import Bundle
-from tfpwl.bundle.tflite_file import SIGNATURE, spec_of_detail
-from tfpwl.bundle.version import check_runtime, installed_tflite_level
+from tfpwl.bundle.tflite_file import SIGNATURE, read_facts, spec_of_detail
+from tfpwl.bundle.version import check_runtime, installed_tflite_level, parse_version
 from tfpwl.errors import BundleError, ContractError, ManifestError
 from tfpwl.mix import Mix
 
@@ -74,7 +75,7 @@ def verify(bundle: Bundle | str | os.PathLike[str]) -> list[Check]:
     models: dict[str, bytes] = {}
     for name, check in (
         ("integrity", lambda: _check_integrity(opened, models)),
-        ("runtime version", lambda: _check_version(opened)),
+        ("runtime version", lambda: _check_version(opened, models)),
     ):
         checks.append(_outcome(name, check))
     if all(check.passed for check in checks):
@@ -97,8 +98,13 @@ def _check_integrity(bundle: Bundle, models: dict[str, bytes]) -> str:
     return f"{len(models)} files, {sum(map(len, models.values()))} bytes, every SHA-256 right{named}"
 
 
-def _check_version(bundle: Bundle) -> str:
+def _check_version(bundle: Bundle, models: dict[str, bytes]) -> str:
     required, available = bundle.manifest.requires.tflite_runtime, installed_tflite_level()
+    for file, model in models.items():
+        with suppress(ContractError):  # a file that cannot be read is the next check's matter
+            needed = read_facts(file, model).min_runtime_version
+            if parse_version(needed) > parse_version(required):
+                raise ManifestError(f"the manifest asks for TFLite {required}; {file} needs {needed}. Export again.")
     check_runtime(required, available)
     return f"needs TFLite {required}, the installed runtime stands at {available}"
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfpwl.bundle import Preprocess
+from tfpwl.data.folder import check_depth
 from tfpwl.errors import DataError, MissingDependencyError
 
 Array = NDArray[Any]
@@ -51,6 +52,7 @@ def _read_image(path: Path, mode: str, size: tuple[int, int]) -> Array:
         raise MissingDependencyError("Image files need Pillow: pip install pillow") from exc
     try:
         with Image.open(path) as opened:
+            check_depth(path, opened.mode)
             image = ImageOps.exif_transpose(opened).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise DataError(f"{path}: not a readable image ({exc}). Save it again as PNG or JPEG.") from exc

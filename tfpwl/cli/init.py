@@ -40,6 +40,8 @@ def init(family: str, data: str, output: Path | None, force: bool) -> None:
     """
     name = f"{_stem(data)}_{family}"
     path = Path(f"{name}.yaml") if output is None else output
+    if output is not None:
+        name = _clean(output.stem)
     text = render_pipeline(name, family, _subject(data, path.parent))
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
@@ -52,9 +54,13 @@ def init(family: str, data: str, output: Path | None, force: bool) -> None:
 
 
 def _stem(data: str) -> str:
-    """A name that a pipeline may have."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", data if data in NAMED else Path(data).resolve().name.removesuffix(".npz"))
-    return name.lstrip("_.-")[:80] or "data"
+    """A name for the data."""
+    return _clean(data if data in NAMED else Path(data).resolve().name.removesuffix(".npz"))
+
+
+def _clean(text: str) -> str:
+    """``text`` as a name that a pipeline may have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip("_.-")[:80] or "data"
 
 
 def _subject(data: str, base: Path) -> Subject:

@@ -17,6 +17,7 @@ import tfpwl
 from tfpwl.cli.native_log import NativeLog
 from tfpwl.errors import TfpwlError
 
+EXIT_USAGE = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    # Wherever it stands: `tfpwl build p.yaml --debug` is what people type after an error.
+    arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
     with NativeLog(enabled=not debug) as native_log:
         code = _run(arguments, debug, native_log)
     sys.exit(code)
@@ -99,6 +102,11 @@ def _run(arguments: list[str], debug: bool, native_log: NativeLog) -> int:  # no
         # The reader of our output (head, less) has gone, and there is nobody left to tell. click and rich make a
         # SystemExit(1) of it; 1 is our code for a check that failed.
         return 0
+    except OSError as exc:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"Error: {exc}. Check the path, its permissions and free space.", err=True)
+        return EXIT_USAGE
     except Exception:  # the last line of defence: a bug, shown whole
         traceback.print_exc()
         click.echo(native_log.tail(), err=True)

@@ -112,10 +112,21 @@ def _read_images(paths: Sequence[Path], size: tuple[int, int] | None, on_progres
     return pixels
 
 
+def check_depth(path: Path, mode: str) -> None:
+    """Refuse an image of more than 8 bits per channel, which Pillow would clip to white.
+
+    Raises:
+        DataError: for such a mode.
+    """
+    if mode[:1] in "IF":
+        raise DataError(f"{path}: is an image of mode {mode}; expected 8 bits per channel. Convert it first.")
+
+
 def _image_mode(path: Path) -> str:
     image_module = _pillow()
     try:
         with image_module.open(path) as image:
+            check_depth(path, image.mode)
             return str(image.mode)
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as exc:
         raise _unreadable(path, exc) from exc

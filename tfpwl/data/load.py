@@ -10,7 +10,7 @@ import numpy as np
 
 from tfpwl.data.dataset import Dataset, Split, fit_preprocess
 from tfpwl.data.folder import Progress, load_folder
-from tfpwl.data.raw import RawData
+from tfpwl.data.raw import RawData, check_dataset
 from tfpwl.data.sources import LABELS, load_named, load_npz, load_python
 from tfpwl.data.split import stratified_split
 from tfpwl.errors import DataError
@@ -77,6 +77,7 @@ def load_dataset(
     else:
         loaded = load_named(str(name))
     if isinstance(loaded, Dataset):
+        check_dataset(loaded)
         return replace(loaded, train=_limited(loaded.name, loaded.train, limit, loaded.labels))
     return _divide(loaded, validation, seed, limit)
 

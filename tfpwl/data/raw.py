@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfpwl.data.dataset import Split
+from tfpwl.data.dataset import Dataset, Split
 from tfpwl.errors import DataError
 
 _IMAGE_RANK = 4
@@ -68,6 +69,21 @@ def make_raw(
     if scale is None:
         scale = 1 / _MAX_UINT8 if train_split.x.dtype == np.uint8 else 1.0
     return RawData(name, origin, train_split, test_split, names, scale)
+
+
+def check_dataset(data: Dataset) -> None:
+    """Check a data set that somebody else divided.
+
+    Raises:
+        DataError: pixels, labels or classes cannot be used, or two splits are the same images.
+    """
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    for part, split in splits.items():
+        _split(data.name, part, split.x, split.y, data.labels)
+        _check_classes(data.name, data.train, split, data.labels)
+    for a, b in itertools.combinations(splits, 2):
+        if np.shares_memory(splits[a].x, splits[b].x):
+            raise DataError(f"{data.name}: {a} and {b} are the same images; expected splits that share none.")
 
 
 def _split(origin: str, part: str, x: np.ndarray, y: np.ndarray, labels: Sequence[str] | None) -> Split:

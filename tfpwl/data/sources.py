@@ -157,7 +157,11 @@ def load_python(spec: str) -> RawData | Dataset:
     Raises:
         DataError: there is no such function, or it returned something else. What the function itself raises passes.
     """
-    result = _find_function(spec)()
+    function = _find_function(spec)
+    try:
+        result = function()
+    except SystemExit as exc:  # would end the command with the function's own exit code
+        raise DataError(f"{spec} called sys.exit({exc.code}); expected it to return the data, or to raise.") from exc
     if isinstance(result, Dataset):
         return result
     try:

@@ -13,7 +13,7 @@ from tfpwl.distill.mixing import MixedBatches, MixSampler
 from tfpwl.distill.swapnet import LossWeights, SwapNet
 from tfpwl.fused import fold_batchnorm, fuse_batchnorm
 from tfpwl.pairs import ModelPair, compose
-from tfpwl.training import Batches, History, OnProgress, Seedable, fit
+from tfpwl.training import Batches, History, OnProgress, Seedable, cross_entropy, fit
 
 
 def distill(
@@ -45,7 +45,7 @@ def distill(
     fast = accelerate(pair)
     if config.method == "kd":
         history = fit(
-            _plain_distiller(fast, config, augment), batches, config, loss=_cross_entropy(),
+            _plain_distiller(fast, config, augment), batches, config, loss=cross_entropy(config.label_smoothing),
             seedables=seedables, checkpoint=checkpoint, on_progress=on_progress,
         )  # fmt: skip
     else:
@@ -75,10 +75,6 @@ def accelerate(pair: ModelPair) -> ModelPair:
         pair.encoders,
         pair.decoders,
     )
-
-
-def _cross_entropy() -> keras.losses.Loss:
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def _plain_distiller(pair: ModelPair, config: DistillConfig, augment: keras.Model | None) -> keras.Model:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tfpwl.errors import BundleError, ConfigError
 from tfpwl.evaluate import evaluate_mixes, measure_latency, teacher_difference
 from tfpwl.mix import Mix
 from tfpwl.mix import path as walk
+from tfpwl.pipeline.backend import keras_backend
 from tfpwl.pipeline.gates import check_gates
 from tfpwl.pipeline.reporter import Reporter, Silent
 from tfpwl.pipeline.store import Store
@@ -28,6 +30,7 @@ from tfpwl.report import BuildReport, MixRecord, plot_accuracy_path, render_mark
 
 STAGES = ("train", "distill", "baseline", "export", "evaluate")
 _DIFFERENCE_IMAGES = 100
+_TRAINING_CODE = ("augment", "fused", "models", "pairs", "training")
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,19 @@ class _Build:
         return Store(self.output / "stages")
 
     def run(self, until: str, start: str | None) -> BuildResult:
-        keys = self._keys()
+        keys, work_of = self._keys(), self._work()
+        stages = list(work_of)
+        for stage in (until, start):
+            if stage is not None and stage not in stages:
+                raise ConfigError(f"Received stage {stage!r}; this pipeline has {', '.join(stages)}.")
         if start is not None:
-            for stage in STAGES[STAGES.index(start) :]:
+            if stages.index(start) > stages.index(until):
+                raise ConfigError(
+                    f"Received --from {start}, which comes after {until}, the last stage of this command."
+                )
+            for stage in stages[stages.index(start) :]:
                 self.store.forget(stage, keys[stage])
-        for stage, work in self._work().items():
+        for stage, work in work_of.items():
             self._stage(stage, keys[stage], work)
             if stage == until:
                 break
@@ -119,14 +130,34 @@ class _Build:
     def _keys(self) -> dict[str, str]:
         """A key per stage: what it is made from. An unchanged key means an unchanged artifact."""
         c = self.config.model_dump(mode="json")
-        base = {"versions": _versions(), "data": self.data.digest(), "seed": c["seed"], "augment": c["data"]["augment"]}
+        base = {
+            "versions": _versions(),
+            "code": _code(*_TRAINING_CODE),
+            "data": self.data.digest(),
+            "seed": c["seed"],
+            "augment": c["data"]["augment"],
+        }
         train = digest({**base, "teacher": c["teacher"]})
-        student = {"train": train, "student": c["student"]}
+        student = {"train": train, "student": c["student"], "code": _code("distill", "mix")}
         settings = {k: v for k, v in c["distill"].items() if k not in ("method", "baseline")}
         distill = digest({**student, "distill": settings, "method": c["distill"]["method"]})
         baseline = digest({**student, "distill": settings, "method": "kd"})
-        export = digest({"distill": distill, "export": c["export"]["batch"]})
-        evaluate = digest({"export": export, "evaluate": {k: c["evaluate"][k] for k in ("mixes", "limit")}})
+        export = digest(
+            {
+                "distill": distill,
+                "export": c["export"]["batch"],
+                "tensorflow": _version("tensorflow"),
+                "code": _code("export"),
+            }
+        )
+        evaluate = digest(
+            {
+                "export": export,
+                "evaluate": {k: c["evaluate"][k] for k in ("mixes", "limit")},
+                "ai-edge-litert": _version("ai-edge-litert"),
+                "code": _code("evaluate", "bundle", "runtime"),
+            }
+        )
         return dict(zip(STAGES, (train, distill, baseline, export, evaluate), strict=True))
 
     def _work(self) -> dict[str, Callable[[Path], dict[str, Any]]]:
@@ -259,8 +290,19 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     """What else an artifact depends on: the code that makes it."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = keras_backend()
     return {"tfpwl": tfpwl.__version__, "keras": _version("keras"), "backend": backend, backend: _version(backend)}
+
+
+@cache
+def _code(*parts: str) -> str:
+    """SHA-256 of the source of modules and packages of tfpwl."""
+    root, sha = Path(tfpwl.__file__).parent, hashlib.sha256()
+    for part in parts:
+        module = root / f"{part}.py"
+        for path in [module] if module.exists() else sorted((root / part).rglob("*.py")):
+            sha.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return sha.hexdigest()
 
 
 def _version(package: str) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from tfpwl.config import GatesConfig
 from tfpwl.report import BuildReport, GateResult
 
+_MAX_TEACHER_DIFFERENCE = 1e-5  # contract 4 of the bundle, at fp32
+
 
 def check_gates(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> tuple[GateResult, ...]:
-    """How the gates that were set went, in the order of the configuration.
+    """How the gates that were set went, after the one that always holds: the all-teacher mix is the teacher.
 
     Args:
         gates: the limits; those that are None are not checked.
@@ -20,6 +22,10 @@ def check_gates(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> t
 
 
 def _check(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> Iterator[GateResult]:
+    if report.teacher_difference is not None:
+        found = f"{report.path[-1].mix} differs from the teacher in one piece by {report.teacher_difference:.1e}"
+        passed = report.teacher_difference <= _MAX_TEACHER_DIFFERENCE
+        yield GateResult("teacher_is_teacher", passed, f"{found}; at most {_MAX_TEACHER_DIFFERENCE:.0e} allowed")
     student, teacher = (100.0 * (record.accuracy or 0.0) for record in (report.path[0], report.path[-1]))
     if (limit := gates.min_teacher_accuracy) is not None:
         yield _at_least("min_teacher_accuracy", teacher, limit, f"{report.path[-1].mix} has {teacher:.2f} %")

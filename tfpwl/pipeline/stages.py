@@ -25,7 +25,7 @@ from tfpwl.fused import fuse_batchnorm
 from tfpwl.models import build_side
 from tfpwl.pairs import ModelPair, compose, load_pair, load_side, make_pair, save_pair, save_side
 from tfpwl.pipeline.store import CHECKPOINT
-from tfpwl.training import Batches, History, Seedable, fit
+from tfpwl.training import Batches, History, Seedable, cross_entropy, fit
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 # Seeds of parts that must not draw the same numbers, as offsets to the pipeline's seed.
@@ -44,7 +44,7 @@ def train(config: PipelineConfig, data: Dataset, work: Path, on_progress: OnProg
         compose([*([augment] if augment is not None else []), *fast], "teacher"),
         _batches(data, config.teacher.train.batch_size, config.seed),
         config.teacher.train,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=cross_entropy(config.teacher.train.label_smoothing),
         seedables=seedables,
         checkpoint=work / CHECKPOINT,
         on_progress=on_progress,

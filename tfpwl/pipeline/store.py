@@ -30,12 +30,14 @@ class Store:
         return self.root / f"{stage}-{key[:_KEY_LETTERS]}"
 
     def has(self, stage: str, key: str) -> bool:
-        return self.path(stage, key).is_dir()
+        folder = self.path(stage, key)
+        # Of a run that was killed between the rename and this removal.
+        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+        return folder.is_dir()
 
     def forget(self, stage: str, key: str) -> None:
-        """Remove an artifact and what an interrupted run left of it."""
-        for folder in (self.path(stage, key), self._partial(stage, key)):
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove an artifact; what an interrupted run has done so far stays, it is the same work."""
+        shutil.rmtree(self.path(stage, key), ignore_errors=True)
 
     @contextmanager
     def produce(self, stage: str, key: str) -> Iterator[Path]:
@@ -47,17 +49,24 @@ class Store:
             TfpwlError: the folder cannot be written.
         """
         partial = self._partial(stage, key)
-        try:
+        with _writing(stage, partial):
             partial.mkdir(parents=True, exist_ok=True)
-            yield partial
+        yield partial
+        with _writing(stage, partial):
             os.replace(partial, self.path(stage, key))
-            # After the rename: killed in between, the run has its artifact, and before it, its checkpoint.
-            shutil.rmtree(self.path(stage, key) / CHECKPOINT, ignore_errors=True)
-        except OSError as exc:
-            raise TfpwlError(
-                f"Stage {stage} cannot write {partial}: {exc}. Check free space and permissions, or give another "
-                "folder with -o; finished stages are kept."
-            ) from exc
+        # After the rename: killed in between, the run has its artifact, and before it, its checkpoint.
+        shutil.rmtree(self.path(stage, key) / CHECKPOINT, ignore_errors=True)
 
     def _partial(self, stage: str, key: str) -> Path:
         return self.path(stage, key).with_name(self.path(stage, key).name + ".partial")
+
+
+@contextmanager
+def _writing(stage: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise TfpwlError(
+            f"Stage {stage} cannot write {folder}: {exc}. Check free space and permissions, or give another "
+            "folder with -o; finished stages are kept."
+        ) from exc

@@ -24,7 +24,8 @@ class ProgressiveModel:
     """A bundle, loaded: answers with the mix of the moment, from any number of threads.
 
     The chain of loaded files is never changed, only replaced by one assignment, so that every answer comes from
-    exactly one mix and never waits for a load. A group that fails to load leaves the last good mix answering.
+    exactly one mix and waits for no lock of ours (of Python's: see InterpreterEngine). A group that fails to load
+    leaves the last good mix answering.
 
     Example:
         >>> with ProgressiveModel.open("bundle/") as model:          # doctest: +SKIP
