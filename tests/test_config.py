@@ -68,6 +68,8 @@ def test_overrides_win_and_are_yaml():
         ("name.x=1", "`name` holds 'demo', which has no keys"),
         ("distill.epoch=3", "unknown key `distill.epoch`; did you mean `epochs`"),
         ("seed=[", "is not a YAML value"),
+        ("distill.epochs=none", r"^--set distill\.epochs=none: `distill\.epochs`: .*received 'none'"),
+        ("distill={epochs: 0}", r"^--set distill=\{epochs: 0\}: `distill\.epochs`"),
     ],
 )
 def test_a_wrong_override_is_refused(override, message):
@@ -92,6 +94,21 @@ def test_paths_are_taken_from_the_yamls_folder(tmp_path):
 def test_the_sum_is_that_of_the_content_not_of_the_text():
     assert parse_config(MINIMAL).sha256() == parse_config("# other text\n" + MINIMAL + "seed: 0\n").sha256()
     assert parse_config(MINIMAL).sha256() != parse_config(MINIMAL + "seed: 1\n").sha256()
+
+
+def test_the_sum_does_not_depend_on_the_machine_or_the_gates():
+    def sha(npz: str, rest: str = "") -> str:
+        return parse_config(f"name: a\ndata: {{npz: {npz}}}\nteacher: {{family: vgg}}\n{rest}").sha256()
+
+    assert sha("/home/ann/x.npz") == sha("/home/bob/x.npz")
+    assert sha("x.npz") == sha("x.npz", "gates: {max_step_loss: 1.0}\nevaluate: {workers: 2}\n")
+    assert sha("x.npz") != sha("y.npz")
+    assert sha("x.npz") != sha("x.npz", "evaluate: {mixes: path}\n")
+
+
+def test_nesting_without_end_is_refused():
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        parse_config("[" * 5000)
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda p: p.stem)

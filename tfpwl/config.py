@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tfpwl.errors import ConfigError
 
 Loc = tuple[int | str, ...]
+_PATHS = ("path", "folder", "npz")  # keys of `data:` that are taken from the YAML's folder
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Factor = Annotated[float, Field(ge=0.0)]
@@ -168,8 +169,15 @@ class PipelineConfig(_Section):
     gates: GatesConfig = GatesConfig()
 
     def sha256(self) -> str:
-        """Sum of the configuration as canonical JSON; it goes into the manifest."""
-        return digest(self.model_dump(mode="json"))
+        """Sum of what decides over the bundle's content; it goes into the manifest.
+
+        Not in it: where the data lie on this machine, how many processes measure, and the gates.
+        """
+        fields = self.model_dump(mode="json", exclude={"gates": True, "evaluate": {"workers"}})
+        for key in _PATHS:
+            if (path := getattr(self.data, key)) is not None:
+                fields["data"][key] = path.name
+        return digest(fields)
 
 
 def digest(value: Any) -> str:
@@ -199,25 +207,27 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
 
 def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] = ()) -> PipelineConfig:
     """Parse a pipeline from YAML text; see :func:`load_config`."""
-    data, lines = _read_yaml(text, source)
+    data, places = _read_yaml(text, source)
     for override in overrides:
-        _apply_override(data, override)
-    return validate(data, source=source, lines=lines)
+        loc = _apply_override(data, override)
+        places = {known: place for known, place in places.items() if known[: len(loc)] != loc}
+        places[loc] = f"--set {override}"
+    return validate(data, source=source, places=places)
 
 
 def validate(
-    data: Mapping[str, Any], *, source: str = "<config>", lines: Mapping[Loc, int] | None = None
+    data: Mapping[str, Any], *, source: str = "<config>", places: Mapping[Loc, str] | None = None
 ) -> PipelineConfig:
     """Turn plain data into a :class:`PipelineConfig`, or raise a ConfigError that names every mistake."""
     try:
         return PipelineConfig.model_validate(data)
     except pydantic.ValidationError as exc:
-        problems = [_describe(error, source, lines or {}) for error in exc.errors(include_url=False)]
+        problems = [_describe(error, source, places or {}) for error in exc.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from exc
 
 
 def _resolve(data: DataConfig, base: Path) -> DataConfig:
-    paths = {key: base / value for key in ("path", "folder", "npz") if (value := getattr(data, key)) is not None}
+    paths = {key: base / value for key in _PATHS if (value := getattr(data, key)) is not None}
     return data.model_copy(update=paths)
 
 
@@ -230,37 +240,41 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Loc, int]]:
+def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Loc, str]]:
+    """The data, and for each key its place in the text."""
     try:
         node = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as exc:
         raise ConfigError(f"{source} is not valid YAML: {exc}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{source} is nested too deeply to be a pipeline.") from exc
     if not isinstance(data, dict) or node is None:
         received = type(data).__name__
         raise ConfigError(f"{source}: received {received}; expected a mapping with `name:`, `data:`, `teacher:`")
-    lines: dict[Loc, int] = {}
-    _collect_lines(node, (), lines, source)
-    return data, lines
+    places: dict[Loc, str] = {}
+    _collect_places(node, (), places, source)
+    return data, places
 
 
-def _collect_lines(node: yaml.Node, loc: Loc, lines: dict[Loc, int], source: str) -> None:
-    lines.setdefault(loc, node.start_mark.line + 1)
+def _collect_places(node: yaml.Node, loc: Loc, places: dict[Loc, str], source: str) -> None:
+    places.setdefault(loc, f"{source}:{node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            line = key.start_mark.line + 1
+            place = f"{source}:{key.start_mark.line + 1}"
             if key.value in seen:
-                raise ConfigError(f"{source}:{line}: key `{key.value}` is given twice; remove one")
+                raise ConfigError(f"{place}: key `{key.value}` is given twice; remove one")
             seen.add(key.value)
-            lines[(*loc, key.value)] = line
-            _collect_lines(value, (*loc, key.value), lines, source)
+            places[(*loc, key.value)] = place
+            _collect_places(value, (*loc, key.value), places, source)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _collect_lines(value, (*loc, index), lines, source)
+            _collect_places(value, (*loc, index), places, source)
 
 
-def _apply_override(data: dict[str, Any], override: str) -> None:
+def _apply_override(data: dict[str, Any], override: str) -> Loc:
+    """Put the value where the override says; returns where that is."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set received {override!r}; expected key=value, such as distill.epochs=5")
@@ -277,11 +291,12 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {key}: `{parent}` holds {target!r}, which has no keys")
     target[last] = value
+    return (*parents, last)
 
 
-def _describe(error: Any, source: str, lines: Mapping[Loc, int]) -> str:
+def _describe(error: Any, source: str, places: Mapping[Loc, str]) -> str:
     loc: Loc = tuple(error["loc"])
-    place = _place(loc, source, lines)
+    place = next((places[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in places), source)
     dotted = ".".join(str(part) for part in loc) or "pipeline"
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key `{dotted}`{_nearest(str(loc[-1]), _keys_at(loc[:-1]))}"
@@ -290,13 +305,6 @@ def _describe(error: Any, source: str, lines: Mapping[Loc, int]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     received = "" if error["type"] == "value_error" else f" (received {error['input']!r})"
     return f"{place}: `{dotted}`: {message}{received}"
-
-
-def _place(loc: Loc, source: str, lines: Mapping[Loc, int]) -> str:
-    for end in range(len(loc), -1, -1):
-        if loc[:end] in lines:
-            return f"{source}:{lines[loc[:end]]}"
-    return source
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

@@ -302,8 +302,10 @@ class TestPython:
             "def whole(): return load_dataset('digits')\n"
             "def three(): return 1, 2, 3\n"
             "def nothing(): return None\n"
+            "def broken(): return {}['images']\n"
             "number = 3\n"
         )
+        (tmp_path / "antigravity_of_mine.py").write_text("undefined\n")
         monkeypatch.delitem(sys.modules, "my_pets_module", raising=False)
 
     def test_a_function_may_return_arrays(self) -> None:
@@ -323,6 +325,8 @@ class TestPython:
             ("my_pets_module:number", r"has no function 'number'"),
             ("my_pets_module:three", r"my_pets_module:three returned tuple; expected \(\(x_train"),
             ("my_pets_module:nothing", r"returned NoneType"),
+            ("my_pets_module:broken", r"my_pets_module:broken raised KeyError: 'images' \(.*my_pets_module\.py:8\)"),
+            ("antigravity_of_mine:load", r"Importing 'antigravity_of_mine'.*NameError.*antigravity_of_mine\.py:1"),
         ],
     )
     def test_what_is_no_such_function_is_refused(self, spec: str, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import traceback
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 
 from tfpwl.data.dataset import Dataset
 from tfpwl.data.raw import Arrays, RawData, make_raw
-from tfpwl.errors import DataError, MissingDependencyError
+from tfpwl.errors import DataError, MissingDependencyError, TfpwlError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
@@ -155,13 +156,17 @@ def load_python(spec: str) -> RawData | Dataset:
     """Call ``module:function``, which returns a ``Dataset`` or ``((x_train, y_train), (x_test, y_test))``.
 
     Raises:
-        DataError: there is no such function, or it returned something else. What the function itself raises passes.
+        DataError: there is no such function, it raised, or it returned something else.
     """
     function = _find_function(spec)
     try:
         result = function()
+    except TfpwlError:
+        raise
     except SystemExit as exc:  # would end the command with the function's own exit code
         raise DataError(f"{spec} called sys.exit({exc.code}); expected it to return the data, or to raise.") from exc
+    except Exception as exc:  # the user's code: any mistake of theirs is bad input of ours
+        raise DataError(f"{spec} raised {_raised(exc)}. Correct it; --debug shows the traceback.") from exc
     if isinstance(result, Dataset):
         return result
     try:
@@ -184,8 +189,17 @@ def _find_function(spec: str) -> Callable[[], Any]:
         raise DataError(
             f"Cannot import {module_name!r} for python: {spec!r}: {exc}. Is its folder on PYTHONPATH?"
         ) from exc
+    except Exception as exc:  # the user's module, which may do anything when it is imported
+        raise DataError(f"Importing {module_name!r} for python: {spec!r} raised {_raised(exc)}. Correct it.") from exc
     function = getattr(module, function_name, None)
     if not callable(function):
         raise DataError(f"The module {module_name!r} ({module.__file__}) has no function {function_name!r}.")
     found: Callable[[], Any] = function
     return found
+
+
+def _raised(exc: Exception) -> str:
+    """The exception with the innermost place in the user's own code."""
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename != __file__]
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(exc).__name__}: {exc}{where}"
