@@ -13,7 +13,7 @@ MIXED = [mix for mix in all_mixes(3) if mix.switches]
 
 
 def plain_loss(pair, mix, x, y):
-    """What SwapNet must compute, written down as in PWL.md; student in training mode."""
+    """What SwapNet must compute, written down as in docs/distillation.md; student in training mode."""
 
     def run(groups, h, training):
         outputs = []

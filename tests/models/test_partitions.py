@@ -23,7 +23,7 @@ GROUPS = [
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_group_is_one_partition_and_keeps_its_outputs(group: keras.Model) -> None:
-    # A free batch dimension would leave SHAPE, GATHER and PACK in the file (FACTS.md, Export).
+    # A free batch dimension would leave SHAPE, GATHER and PACK in the file.
     inputs = keras.Input(batch_shape=(1, *group.input_shape[1:]))
     content = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, group(inputs))).convert()
     runner = interpreter.Interpreter(model_content=content, num_threads=1)

@@ -52,7 +52,7 @@ DEFINED = {
 
 def test_the_formulas_give_the_published_sizes() -> None:
     assert DEFINED["resnet-cifar"][1] == 1_244_234
-    assert DEFINED["resnet-cifar"][0] == pytest.approx(5.3e6, rel=0.01)  # "5.3 M" in FACTS.md
+    assert DEFINED["resnet-cifar"][0] == pytest.approx(5.3e6, rel=0.01)  # the authors' pair
     assert DEFINED["lenet5"][0] == 61_706  # LeNet-5 with ten outputs, in every textbook
     # timm's vit_tiny_patch16_224 with ten classes; its class token and patch bias (192 each) are ours folded away.
     assert DEFINED["vit-tiny"][0] == 5_526_346 - 2 * 192
