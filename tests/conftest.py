@@ -36,7 +36,13 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def tiny_files(converted: dict[str, bytes]) -> dict[str, bytes]:
     """.tflite bytes by stem: three groups, input (1, 6, 6, 1), 4 classes, other widths on both sides."""
-    return {stem: data for stem, data in converted.items() if not stem.startswith("bad.")}
+    return {stem: data for stem, data in converted.items() if not stem.startswith(("bad.", "whole."))}
+
+
+@pytest.fixture(scope="session")
+def tiny_whole(converted: dict[str, bytes]) -> dict[str, bytes]:
+    """The sides of ``tiny_files`` in one piece: ``student`` and ``teacher``."""
+    return {stem.removeprefix("whole."): data for stem, data in converted.items() if stem.startswith("whole.")}
 
 
 @pytest.fixture(scope="session")

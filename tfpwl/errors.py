@@ -9,12 +9,17 @@
     │   └── BoundaryError    student and teacher do not meet at a boundary
     ├── TrainingError        training cannot start, go on or resume
     ├── ExportError          a group cannot be written as .tflite
+    ├── QuantizationError    a file cannot be calibrated or quantized
     ├── BundleError          a bundle on disk cannot be used
     │   ├── ManifestError    manifest.json is missing, broken or breaks its schema
     │   ├── IntegrityError   a file is missing, cut short or has another checksum
+    │   ├── PullError        a bundle cannot be fetched from a server
+    │   ├── SignatureError   the manifest's signature is missing or wrong, or a key cannot be used
     │   ├── ContractError    a file breaks a contract of the bundle format
     │   └── RuntimeTooOldError   the bundle needs a newer TFLite runtime
     ├── EngineError          an engine could not load or run a file
+    │   ├── OutOfMemoryError     there is not enough memory for it
+    │   └── ClosedError          the model was closed
     ├── MissingDependencyError   an optional package is not installed
     └── GateError            a quality gate or a check failed (exit code 1)
 
@@ -55,6 +60,10 @@ class ExportError(TfpwlError):
     """A Keras model cannot be written as a .tflite file that keeps the bundle's contracts."""
 
 
+class QuantizationError(TfpwlError):
+    """A .tflite file cannot be calibrated or quantized: its data, its activations or its operators do not allow it."""
+
+
 class BundleError(TfpwlError):
     """A bundle on disk cannot be used."""
 
@@ -67,6 +76,14 @@ class IntegrityError(BundleError):
     """A file of a bundle is missing, has another size or another SHA-256 than the manifest says."""
 
 
+class PullError(BundleError):
+    """A bundle cannot be fetched: no answer, a refusal, or something else than a bundle; what has arrived is kept."""
+
+
+class SignatureError(BundleError):
+    """The signature over ``manifest.json`` is missing or wrong, or the key for it cannot be used."""
+
+
 class ContractError(BundleError):
     """A file of a bundle breaks a contract of the format (shape, dtype, signature, boundary)."""
 
@@ -77,6 +94,14 @@ class RuntimeTooOldError(BundleError):
 
 class EngineError(TfpwlError):
     """An engine could not load or run a file whose checksum was right."""
+
+
+class OutOfMemoryError(EngineError):
+    """There is not enough memory to load a file, or not within the app's budget."""
+
+
+class ClosedError(EngineError):
+    """The model was closed; its memory was given back."""
 
 
 class MissingDependencyError(TfpwlError):

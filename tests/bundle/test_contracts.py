@@ -8,7 +8,7 @@ from tfpwl.bundle import Requires, TensorSpec, update_manifest, verify
 
 CONTRACTS = [
     "manifest", "integrity", "runtime version", "fixed batch", "one partition", "operators", "boundaries",
-    "float ends", "teacher chain", "path",
+    "float ends", "teacher chain", "path", "other files",
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_no_file_is_loaded_when_a_checksum_is_wrong(tiny_bundle, monkeypatch):
     path.write_bytes(b"\0" * path.stat().st_size)
     monkeypatch.setattr("tfpwl.bundle.contracts._load", lambda model: pytest.fail("a file reached the interpreter"))
     checks = {check.name: check for check in verify(tiny_bundle.root)}
-    assert list(checks) == ["manifest", "integrity", "runtime version"]
+    assert list(checks) == ["manifest", "integrity", "runtime version", "other files"]
     assert "g2.teacher.tflite: the content has SHA-256" in checks["integrity"].detail
 
 
@@ -83,5 +83,6 @@ def test_a_file_of_the_wrong_width_fails_boundaries_and_mixes(tiny_bundle, tiny_
 
 
 def test_ends_that_differ_from_the_manifest_fail(tiny_bundle):
-    bundle = update_manifest(tiny_bundle, output=replace(tiny_bundle.manifest.output, shape=(1, 5), labels=None))
+    output = replace(tiny_bundle.manifest.output, shape=(1, 5), labels=None, labels_sha256=None)
+    bundle = update_manifest(tiny_bundle, output=output)
     assert "its output is float32 [1, 4], but the bundle's output is float32 [1, 5]" in failed(bundle)["float ends"]

@@ -197,6 +197,15 @@ def test_needed_converters_must_be_there():
     assert "boundaries[0].encoder: missing; the student has 3 channels" in refusal(json.dumps(root))
 
 
+def test_without_converters_both_sides_are_one_tensor():
+    root = document()
+    boundary = root["boundaries"][0]
+    boundary["encoder"] = boundary["decoder"] = None
+    boundary["teacher"] = {**boundary["student"], "scale": 2 * boundary["student"]["scale"]}
+    assert "boundaries[0]: the student has int8 [1, 6, 6, 3] scale" in refusal(json.dumps(root))
+    assert "straight into the other's" in refusal(json.dumps(root))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -272,7 +281,9 @@ def manifests(draw) -> Manifest:
     for _ in range(num_groups - 1):
         narrow, wide = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
         converters = (file(), file()) if narrow != wide else (None, None)
-        boundaries.append(BoundaryEntry(spec(narrow), spec(wide), *converters))
+        student = spec(narrow)
+        # Without converters, one side's tensor is the other's.
+        boundaries.append(BoundaryEntry(student, student if narrow == wide else spec(wide), *converters))
     order = tuple(draw(st.permutations(range(num_groups))))
     bare = Manifest(
         name=draw(NAMES),

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from tfpwl.bundle import Bundle, PathEntry, update_manifest, verify, write_bundle, writer
+from tfpwl.bundle import Bundle, PathEntry, atomic, update_manifest, verify, write_bundle
 from tfpwl.errors import BundleError, ContractError, ManifestError
 
 
@@ -112,8 +118,8 @@ def test_a_fault_while_writing_leaves_the_old_bundle(tiny_bundle, tiny_files, ti
             raise OSError(errno.ENOSPC, "No space left on device")
         write_through(file, data)
 
-    write_through = writer._write_through
-    monkeypatch.setattr(writer, "_write_through", full_disk)
+    write_through = atomic._write_through
+    monkeypatch.setattr(atomic, "_write_through", full_disk)
     fields = {**tiny_fields, "name": "other"}
     if call < len(before):
         with pytest.raises(BundleError, match="No space left on device"):
@@ -140,6 +146,97 @@ def test_a_fault_in_a_rename_leaves_the_old_bundle(tiny_bundle, tiny_files, tiny
     monkeypatch.undo()
     assert Bundle.open(tiny_bundle.root) == tiny_bundle
     assert [path.name for path in tiny_bundle.root.parent.iterdir()] == ["tiny"]
+
+
+def leftovers(parent) -> list[str]:
+    return sorted(path.name for path in parent.iterdir() if path.name.startswith("."))
+
+
+def test_what_killed_writers_left_is_cleared_away(tiny_bundle, tiny_files, tiny_fields):
+    parent = tiny_bundle.root.parent
+    for name in (".tiny.tmp-abcdefg1", ".tiny.old-abcdefg2", ".tiny.tmp-mine", ".other.tmp-abcdefg3"):
+        (parent / name).mkdir()
+        (parent / name / "g0.student.tflite").write_bytes(b"x")
+    write_bundle(tiny_bundle.root, files=tiny_files, **tiny_fields)
+    # Those of another bundle, and what tempfile would not have named so, are somebody else's.
+    assert leftovers(parent) == [".other.tmp-abcdefg3", ".tiny.tmp-mine"]
+
+
+def kill_at_rename(number, root, tmp_path) -> None:
+    """Replace the bundle at ``root`` in a process that is killed in place of its rename of this number."""
+    code = f"""
+import os, signal
+from tfpwl.bundle import Bundle, write_bundle
+calls, rename = iter(range(1, 9)), os.rename
+os.rename = lambda *a: os.kill(os.getpid(), signal.SIGKILL) if next(calls) == {number} else rename(*a)
+old = Bundle.open({str(root)!r})
+files = {{e.file.removesuffix(".tflite"): old.read(e) for e in old.files()}}
+m = old.manifest
+write_bundle(old.root, files=files, name="new", precision="fp32", producer=m.producer, preprocess=m.input.preprocess)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_writer_killed_before_it_puts_the_old_bundle_aside_harms_nothing(tiny_bundle, tmp_path):
+    kill_at_rename(1, tiny_bundle.root, tmp_path)
+    assert Bundle.open(tiny_bundle.root) == tiny_bundle
+    assert len(leftovers(tmp_path)) == 2
+
+
+def test_a_bundle_that_a_killed_writer_put_aside_is_put_back(tiny_bundle, tiny_files, tiny_fields, tmp_path):
+    kill_at_rename(2, tiny_bundle.root, tmp_path)
+    with pytest.raises(BundleError, match=r"A writer was stopped while it replaced it; the old bundle is .*\.old-"):
+        Bundle.open(tiny_bundle.root)
+    before = {name: contents(tmp_path / name) for name in leftovers(tmp_path)}
+    assert len(before) == 2
+    # A write that is refused for its own reasons comes after the recovery.
+    (tmp_path / "blocked").mkdir()
+    write_bundle(tiny_bundle.root, files=tiny_files, **{**tiny_fields, "name": "again"})
+    assert leftovers(tmp_path) == []
+    assert Bundle.open(tiny_bundle.root).manifest.name == "again"
+
+
+def test_the_bundle_put_aside_comes_back_even_if_the_next_write_fails(
+    tiny_bundle, tiny_files, tiny_fields, tmp_path, monkeypatch
+):
+    kill_at_rename(2, tiny_bundle.root, tmp_path)
+
+    def full_disk(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic, "_write_through", full_disk)
+    with pytest.raises(BundleError, match="No space left on device"):
+        write_bundle(tiny_bundle.root, files=tiny_files, **tiny_fields)
+    assert Bundle.open(tiny_bundle.root) == tiny_bundle
+    assert leftovers(tmp_path) == []
+
+
+def test_a_writer_at_work_is_waited_for_and_not_cleared_away(tiny_bundle, tiny_files, tiny_fields, monkeypatch):
+    """Two threads replace one bundle: each finds a whole one, and neither takes the other's folder for a leftover."""
+    entered = threading.Event()
+
+    def slow(file, data):
+        entered.set()
+        time.sleep(0.01)
+        write_through(file, data)
+
+    write_through = atomic._write_through
+    monkeypatch.setattr(atomic, "_write_through", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(write_bundle, tiny_bundle.root, files=tiny_files, **{**tiny_fields, "name": "first"})
+        assert entered.wait(60)
+        second = pool.submit(write_bundle, tiny_bundle.root, files=tiny_files, **{**tiny_fields, "name": "second"})
+        # The first one may open what the second has put in its place; no more than that.
+        assert first.result().manifest.name in ("first", "second")
+        assert second.result().manifest.name == "second"
+    assert leftovers(tiny_bundle.root.parent) == []
+
+
+def test_what_a_killed_update_left_is_cleared_away(tiny_bundle):
+    (tiny_bundle.root / ".manifest.json.abcdefgh").write_bytes(b"half")
+    update_manifest(tiny_bundle, name="new")
+    assert leftovers(tiny_bundle.root) == []
 
 
 def without(stem):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tfpwl.bundle import Bundle
 from tfpwl.cli.main import main
@@ -63,3 +65,14 @@ def flip_byte() -> Callable[[Path], None]:
 def root(tiny_bundle: Bundle) -> Path:
     """The folder of the tiny bundle."""
     return tiny_bundle.root
+
+
+@pytest.fixture
+def key_files(tmp_path: Path) -> tuple[Path, Path]:
+    """PEM files of an Ed25519 key and its public half."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    private, public = tmp_path / "key.pem", tmp_path / "pub.pem"
+    pem = serialization.Encoding.PEM
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public

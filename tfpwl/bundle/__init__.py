@@ -1,12 +1,11 @@
-"""A bundle on disk: its manifest, writing it, reading it with checksums, verifying its contracts."""
+"""A bundle: its manifest, writing it, reading it with checksums, verifying, signing, packing and fetching it."""
 
 from tfpwl.bundle.contracts import Check, verify
-from tfpwl.bundle.manifest import (
+from tfpwl.bundle.entries import (
     BoundaryEntry,
     FileEntry,
     GroupEntry,
     InputSpec,
-    Manifest,
     OutputSpec,
     PathEntry,
     Preprocess,
@@ -15,8 +14,12 @@ from tfpwl.bundle.manifest import (
     RuntimeHints,
     TensorSpec,
 )
+from tfpwl.bundle.manifest import Manifest
+from tfpwl.bundle.packing import pack, unpack
+from tfpwl.bundle.pulling import PullProgress, pull
+from tfpwl.bundle.quantization import Quantization, RungEntry
 from tfpwl.bundle.reader import Bundle
-from tfpwl.bundle.writer import update_manifest, write_bundle
+from tfpwl.bundle.writer import sign, update_manifest, write_bundle
 
 __all__ = [
     "BoundaryEntry",
@@ -30,9 +33,16 @@ __all__ = [
     "PathEntry",
     "Preprocess",
     "Producer",
+    "PullProgress",
+    "Quantization",
     "Requires",
+    "RungEntry",
     "RuntimeHints",
     "TensorSpec",
+    "pack",
+    "pull",
+    "sign",
+    "unpack",
     "update_manifest",
     "verify",
     "write_bundle",

@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tfpwl.bundle.entries import ByMix
-from tfpwl.bundle.manifest import (
+from tfpwl.bundle.entries import (
     BoundaryEntry,
+    ByMix,
     FileEntry,
     GroupEntry,
     InputSpec,
-    Manifest,
     OutputSpec,
     Preprocess,
     Producer,
@@ -20,6 +19,8 @@ from tfpwl.bundle.manifest import (
     RuntimeHints,
     TensorSpec,
 )
+from tfpwl.bundle.manifest import Manifest
+from tfpwl.bundle.quantization import Quantization
 from tfpwl.bundle.tflite_file import TfliteFacts, read_facts
 from tfpwl.bundle.version import parse_version
 from tfpwl.errors import ContractError, ManifestError
@@ -38,11 +39,13 @@ def assemble_manifest(
     preprocess: Preprocess,
     kind: str,
     labels: str | None,
+    labels_sha256: str | None,
     tier: str | None,
     order: tuple[int, ...],
     accuracy: ByMix,
     latency_ms: ByMix,
     runtime: RuntimeHints,
+    quantization: Quantization | None = None,
 ) -> Manifest:
     """The checked manifest of ``files`` (.tflite bytes by stem); ``entries`` are their entries by file name.
 
@@ -60,7 +63,7 @@ def assemble_manifest(
         precision=precision,
         producer=producer,
         input=InputSpec(first.shape, first.dtype, preprocess),
-        output=OutputSpec(last.shape, last.dtype, kind, labels),
+        output=OutputSpec(last.shape, last.dtype, kind, labels, labels_sha256),
         boundaries=tuple(boundaries),
         groups=tuple(
             GroupEntry(entries[f"g{i}.student.tflite"], entries[f"g{i}.teacher.tflite"]) for i in range(num_groups)
@@ -69,6 +72,7 @@ def assemble_manifest(
         path=(),
         runtime=runtime,
         requires=Requires(max((f.min_runtime_version for f in facts.values()), key=parse_version)),
+        quantization=quantization,
     )
     return _with_path(bare, accuracy, latency_ms)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +15,11 @@ import numpy as np
 from tfpwl.bundle.entries import TensorSpec
 from tfpwl.bundle.faces import faces_of
 from tfpwl.bundle.reader import Bundle
+from tfpwl.bundle.signing import Key, load_public_key
+from tfpwl.bundle.store import MANIFEST_NAME, SIGNATURE_NAME
 from tfpwl.bundle.tflite_file import SIGNATURE, read_facts, spec_of_detail
 from tfpwl.bundle.version import check_runtime, installed_tflite_level, parse_version
-from tfpwl.errors import BundleError, ContractError, ManifestError
+from tfpwl.errors import BundleError, ContractError, IntegrityError, ManifestError
 from tfpwl.mix import Mix
 
 # What a dynamic batch leaves behind (FACTS.md, Export).
@@ -41,6 +44,7 @@ class _Loaded:
     output: TensorSpec
     signatures: list[str]
     operators: Counter[str] = field(default_factory=Counter)
+    left_outside: Counter[str] = field(default_factory=Counter)
 
     def run(self, x: Any) -> Any:
         self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x)
@@ -48,30 +52,35 @@ class _Loaded:
         return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
 
 
-def verify(bundle: Bundle | str | os.PathLike[str]) -> list[Check]:
+def verify(bundle: Bundle | str | os.PathLike[str], *, public_key: Key | None = None) -> list[Check]:
     """Check a bundle's contracts (DESIGN.md §4) by reading, loading and running every file.
 
     Checks that need an earlier one are left out when that failed: no file reaches the interpreter before every
     checksum is right.
 
     Args:
-        bundle: an open bundle or its folder.
+        bundle: an open bundle, its folder or its pack.
+        public_key: also check the signature, by the owner of this key (see :meth:`Bundle.open`).
 
     Returns:
         One :class:`Check` per contract. The bundle is sound when all passed.
 
     Raises:
+        SignatureError: the public key itself cannot be used.
         MissingDependencyError: ai-edge-litert is not installed.
 
     Example:
         >>> all(check.passed for check in verify("runs/digits_resnet/bundle"))     # doctest: +SKIP
         True
     """
+    key = None if public_key is None else load_public_key(public_key)
     try:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     except BundleError as exc:
         return [Check("manifest" if isinstance(exc, ManifestError) else "integrity", False, str(exc))]
-    checks = [Check("manifest", True, f"version 1, {opened.manifest.num_groups} groups, {opened.manifest.precision}")]
+    checks = [Check("manifest", True, _about(opened))]
+    if public_key is not None and key is not None:
+        checks.append(_outcome("signature", lambda: _check_signature(opened, public_key, key)))
     models: dict[str, bytes] = {}
     for name, check in (
         ("integrity", lambda: _check_integrity(opened, models)),
@@ -80,7 +89,31 @@ def verify(bundle: Bundle | str | os.PathLike[str]) -> list[Check]:
         checks.append(_outcome(name, check))
     if all(check.passed for check in checks):
         checks.extend(_check_files(opened, models))
+    checks.append(_outcome("other files", lambda: _check_others(opened)))
     return checks
+
+
+def _about(bundle: Bundle) -> str:
+    signed = ", signed" if bundle.is_signed else ""
+    return f"version 1, {bundle.manifest.num_groups} groups, {bundle.manifest.precision}{signed}"
+
+
+def _check_signature(bundle: Bundle, public_key: Key, key: Any) -> str:
+    bundle.check_signature(public_key)
+    digest = hashlib.sha256(key.public_bytes_raw()).hexdigest()
+    return f"{SIGNATURE_NAME} is right; the public key has SHA-256 {digest[:16]}…"
+
+
+def _check_others(bundle: Bundle) -> str:
+    """A model that no sum covers breaks the contract; other files are the user's own and are only named."""
+    known = {MANIFEST_NAME, SIGNATURE_NAME, bundle.manifest.output.labels, *(e.file for e in bundle.files())}
+    others = [name for name in bundle.store.names() if name not in known]
+    models = [name for name in others if name.lower().endswith(".tflite")]
+    if models:
+        raise IntegrityError(
+            f"{', '.join(models)}: not in the manifest, so no sum covers {'it' if len(models) == 1 else 'them'}; delete"
+        )
+    return f"not in the manifest, never read: {', '.join(others)}" if others else "there is nothing beside the bundle"
 
 
 def _outcome(name: str, check: Callable[[], str]) -> Check:
@@ -152,24 +185,48 @@ def _load(model: bytes) -> _Loaded:
             raise ContractError(f"free shape {list(detail['shape_signature'])}, every axis must be fixed")
     interpreter.allocate_tensors()
     # No public call lists operators; the delegate shows as the operator DELEGATE, once per partition.
-    operators = Counter(op["op_name"] for op in interpreter._get_ops_details())
+    operators = interpreter._get_ops_details()
     return _Loaded(
         interpreter=interpreter,
         input=spec_of_detail(inputs[0]),
         output=spec_of_detail(outputs[0]),
         signatures=list(interpreter.get_signature_list()),
-        operators=operators,
+        operators=Counter(op["op_name"] for op in operators),
+        left_outside=_left_outside(operators),
     )
 
 
+def _left_outside(operators: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """The operators that no partition took over: those not met when walking back from each partition's outputs."""
+    plain = [op for op in operators if op["op_name"] != "DELEGATE"]
+    producer = {int(tensor): i for i, op in enumerate(plain) for tensor in op["outputs"]}
+    taken: set[int] = set()
+    for partition in operators:
+        if partition["op_name"] != "DELEGATE":
+            continue
+        given, open_tensors = {int(t) for t in partition["inputs"]}, [int(t) for t in partition["outputs"]]
+        while open_tensors:
+            tensor = open_tensors.pop()
+            index = producer.get(tensor)
+            if index is not None and index not in taken and tensor not in given:
+                taken.add(index)
+                open_tensors.extend(int(t) for t in plain[index]["inputs"])
+    return Counter(op["op_name"] for i, op in enumerate(plain) if i not in taken)
+
+
 def _check_partitions(precision: str, loaded: dict[str, _Loaded]) -> str:
-    split = {file: one.operators["DELEGATE"] for file, one in loaded.items() if one.operators["DELEGATE"] != 1}
+    split = {file: one for file, one in loaded.items() if one.operators["DELEGATE"] != 1}
     if not split:
         return "every file runs as one XNNPACK partition"
-    listing = ", ".join(f"{file}: {count} partitions" for file, count in split.items())
-    if precision == "int8" and all(split.values()):
-        return f"{listing}; some operators have no int8 kernel in XNNPACK"
+    listing = "; ".join(f"{file}: {_split_by(one)}" for file, one in split.items())
+    if precision == "int8" and all(one.operators["DELEGATE"] for one in split.values()):
+        return f"{listing}; XNNPACK has no kernel for these at this precision"
     raise ContractError(f"{listing}; expected one XNNPACK partition per file")
+
+
+def _split_by(one: _Loaded) -> str:
+    left = ", ".join(f"{count} {name}" if count > 1 else name for name, count in sorted(one.left_outside.items()))
+    return f"{one.operators['DELEGATE']} partitions, split by {left or 'their layout'}"
 
 
 def _check_operators(loaded: dict[str, _Loaded]) -> str:

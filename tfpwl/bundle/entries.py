@@ -139,22 +139,29 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What an answer is: ``kind`` is ``logits`` or ``probabilities``; ``labels`` names a text file, one per line."""
+    """What an answer is: ``kind`` is ``logits`` or ``probabilities``; ``labels`` names a text file, one per line.
+
+    ``labels_sha256`` is that file's sum; bundles of the first tfpwl have none.
+    """
 
     shape: Shape
     dtype: str
     kind: str
     labels: str | None = None
+    labels_sha256: str | None = None
 
     @classmethod
     def read(cls, node: Node) -> OutputSpec:
-        node.fields("shape", "dtype", "kind", optional=("labels",))
-        labels = node.maybe("labels")
+        node.fields("shape", "dtype", "kind", optional=("labels", "labels_sha256"))
+        labels, labels_sha256 = node.maybe("labels"), node.maybe("labels_sha256")
+        if labels is None and labels_sha256 is not None:
+            labels_sha256.fail("received the sum of a file that output.labels does not name; expected null")
         return cls(
             read_shape(node["shape"]),
             node["dtype"].choice("float32"),
             node["kind"].choice("logits", "probabilities"),
             None if labels is None else read_name(labels),
+            None if labels_sha256 is None else labels_sha256.matching(SHA256, "64 lowercase hexadecimal digits"),
         )
 
 

@@ -19,31 +19,15 @@ from tfpwl.bundle.entries import (
     InputSpec,
     OutputSpec,
     PathEntry,
-    Preprocess,
     Producer,
     Requires,
     RuntimeHints,
-    TensorSpec,
 )
+from tfpwl.bundle.quantization import Quantization
 from tfpwl.bundle.rules import check_rules
 from tfpwl.bundle.schema import Node, parse_json
 from tfpwl.errors import ManifestError
 from tfpwl.mix import Mix
-
-__all__ = [
-    "BoundaryEntry",
-    "FileEntry",
-    "GroupEntry",
-    "InputSpec",
-    "Manifest",
-    "OutputSpec",
-    "PathEntry",
-    "Preprocess",
-    "Producer",
-    "Requires",
-    "RuntimeHints",
-    "TensorSpec",
-]
 
 FORMAT = "tfpwl-bundle"
 VERSION = 1
@@ -69,6 +53,7 @@ class Manifest:
     path: tuple[PathEntry, ...]
     runtime: RuntimeHints
     requires: Requires
+    quantization: Quantization | None = None
 
     @property
     def num_groups(self) -> int:
@@ -92,7 +77,7 @@ class Manifest:
 
     @classmethod
     def _read(cls, root: Node) -> Manifest:
-        tier = root.maybe("tier")
+        tier, quantization = root.maybe("tier"), root.maybe("quantization")
         return cls(
             name=root["name"].text(),
             tier=None if tier is None else tier.text(),
@@ -106,6 +91,7 @@ class Manifest:
             path=tuple(PathEntry.read(n) for n in root["path"].items()),
             runtime=RuntimeHints.read(root["runtime"]),
             requires=Requires.read(root["requires"]),
+            quantization=None if quantization is None else Quantization.read(quantization),
         )
 
     def to_json(self) -> str:
@@ -115,6 +101,10 @@ class Manifest:
             ManifestError: a field holds NaN or something else that JSON cannot hold, such as a NumPy number.
         """
         fields = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        if self.output.labels_sha256 is None:  # as bundles were written before there was such a sum
+            del fields["output"]["labels_sha256"]
+        if self.quantization is None:
+            del fields["quantization"]
         try:
             return json.dumps(fields, sort_keys=True, indent=1, allow_nan=False) + "\n"
         except (TypeError, ValueError) as exc:
@@ -129,6 +119,28 @@ class Manifest:
             if boundary.encoder is not None and boundary.decoder is not None:
                 yield boundary.encoder
                 yield boundary.decoder
+
+    def load_order(self) -> tuple[FileEntry, ...]:
+        """Every file once, in the order a device first needs it.
+
+        First the all-student chain, then what each step of the path adds, then what only other mixes use.
+
+        Example:
+            >>> [entry.file for entry in bundle.manifest.load_order()][:2]          # doctest: +SKIP
+            ['g0.student.tflite', 'g1.student.tflite']
+        """
+        along = [entry for step in self.path for entry in self.chain(step.mix)]
+        return tuple(dict.fromkeys([*along, *self.files()]))
+
+    def stems(self) -> dict[str, FileEntry]:
+        """Every file by what it is: ``g0.student``, ``b0.encoder``, … whatever it is called."""
+        found: dict[str, FileEntry] = {}
+        for i, group in enumerate(self.groups):
+            found |= {f"g{i}.student": group.student, f"g{i}.teacher": group.teacher}
+        for i, boundary in enumerate(self.boundaries):
+            if boundary.encoder is not None and boundary.decoder is not None:
+                found |= {f"b{i}.encoder": boundary.encoder, f"b{i}.decoder": boundary.decoder}
+        return found
 
     def chain(self, mix: str) -> tuple[FileEntry, ...]:
         """The files that run one after another for ``mix``, converters included.
@@ -183,5 +195,5 @@ def check_format(root: Node) -> None:
             root["version"].fail(f"received {version}; this tfpwl reads {VERSION}. Update tfpwl or export again")
     root.fields(
         "format", "version", "name", "precision", "producer", "input", "output", "boundaries", "groups", "order",
-        "path", "runtime", "requires", optional=("tier",),
+        "path", "runtime", "requires", optional=("tier", "quantization"),
     )  # fmt: skip

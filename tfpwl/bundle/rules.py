@@ -9,7 +9,8 @@ from tfpwl.bundle.schema import shorten
 from tfpwl.errors import ManifestError
 
 if TYPE_CHECKING:
-    from tfpwl.bundle.manifest import BoundaryEntry, Manifest
+    from tfpwl.bundle.entries import BoundaryEntry
+    from tfpwl.bundle.manifest import Manifest
 
 
 def check_rules(manifest: Manifest) -> None:
@@ -23,6 +24,11 @@ def check_rules(manifest: Manifest) -> None:
     _check_path(manifest)
     _check_boundaries(manifest)
     _check_names(manifest)
+    if manifest.quantization is not None and manifest.quantization.chosen != manifest.precision:
+        raise ManifestError(
+            f"quantization.chosen: received {manifest.quantization.chosen!r}; expected {manifest.precision!r}, the "
+            "bundle's precision"
+        )
 
 
 def _check_ends(manifest: Manifest) -> None:
@@ -91,6 +97,11 @@ def _check_converters(where: str, boundary: BoundaryEntry) -> None:
         raise ManifestError(
             f"{where}.encoder: received {encoder.file!r}; expected none, "
             f"because both sides have {boundary.student.shape[-1]} channels"
+        )
+    if not differ and not boundary.student.agrees_with(boundary.teacher):
+        raise ManifestError(
+            f"{where}: the student has {boundary.student} and the teacher {boundary.teacher}; expected the same, "
+            "because without converters a tensor goes from one side's file straight into the other's"
         )
 
 

@@ -1,25 +1,24 @@
-"""Writing a bundle: all checks before the first byte, then a whole folder in one step or nothing."""
+"""Writing, changing and signing a bundle: all checks before the first byte, then everything in one step or nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tfpwl.bundle.assemble import assemble_manifest
-from tfpwl.bundle.entries import ByMix
-from tfpwl.bundle.manifest import FORMAT, MAX_MANIFEST_BYTES, FileEntry, Manifest, Preprocess, Producer, RuntimeHints
-from tfpwl.bundle.reader import MANIFEST_NAME, Bundle
+from tfpwl.bundle.atomic import LABELS_NAME, as_bundle_error, replace_file, sync_folder, write_folder
+from tfpwl.bundle.entries import ByMix, FileEntry, Preprocess, Producer, RuntimeHints
+from tfpwl.bundle.manifest import Manifest
+from tfpwl.bundle.quantization import Quantization
+from tfpwl.bundle.reader import Bundle
+from tfpwl.bundle.signing import Key, sign_bytes
+from tfpwl.bundle.store import MANIFEST_NAME, SIGNATURE_NAME
 from tfpwl.errors import BundleError, ManifestError
 from tfpwl.mix import prefix_order
-
-LABELS_NAME = "labels.txt"
 
 
 def write_bundle(
@@ -37,6 +36,7 @@ def write_bundle(
     accuracy: ByMix | None = None,
     latency_ms: ByMix | None = None,
     runtime: RuntimeHints | None = None,
+    quantization: Quantization | None = None,
 ) -> Bundle:
     """Write a bundle's folder, or replace the bundle that is there; on failure the old one stays as it was.
 
@@ -57,6 +57,7 @@ def write_bundle(
         accuracy: measured fractions 0..1 by mix; for mixes of the path.
         latency_ms: measured milliseconds per answer by mix; for mixes of the path.
         runtime: threads and delegate; one thread and XNNPACK by default.
+        quantization: why this precision was chosen, if there was a choice.
 
     Returns:
         The bundle, opened.
@@ -74,6 +75,7 @@ def write_bundle(
     root = Path(os.path.abspath(folder))
     contents = {f"{stem}.tflite": bytes(data) for stem, data in files.items()}
     num_groups = sum(stem.endswith(".student") for stem in files)
+    labels_text = None if labels is None else _labels_text(labels)
     manifest = assemble_manifest(
         files,
         {file: FileEntry(file, len(data), hashlib.sha256(data).hexdigest()) for file, data in contents.items()},
@@ -82,21 +84,28 @@ def write_bundle(
         producer=producer,
         preprocess=preprocess,
         kind=kind,
-        labels=None if labels is None else LABELS_NAME,
+        labels=None if labels_text is None else LABELS_NAME,
+        labels_sha256=None if labels_text is None else hashlib.sha256(labels_text).hexdigest(),
         tier=tier,
         order=tuple(prefix_order(num_groups) if order is None else order),
         accuracy=accuracy or {},
         latency_ms=latency_ms or {},
         runtime=runtime or RuntimeHints(),
+        quantization=quantization,
     )
-    if labels is not None:
-        contents[LABELS_NAME] = _labels_text(labels, manifest.output.shape[-1])
-    _write_folder(root, contents, manifest.to_json().encode())
+    if labels is not None and labels_text is not None:
+        if len(labels) != manifest.output.shape[-1]:
+            expected = f"expected {manifest.output.shape[-1]}, one per class"
+            raise ManifestError(f"labels: received {len(labels)} names; {expected}.")
+        contents[LABELS_NAME] = labels_text
+    write_folder(root, sorted(contents.items()), manifest.to_json().encode())
     return Bundle.open(root)
 
 
 def update_manifest(bundle: Bundle, **changes: Any) -> Bundle:
-    """Replace fields of a bundle's manifest, in one step; the files stay.
+    """Replace fields of a bundle's manifest, in one step; the files stay, a signature goes.
+
+    A signature is over the manifest, so a signed bundle is unsigned afterwards: sign it again.
 
     To record what an evaluation measured, give a new ``path``. A new ``order`` without a ``path`` walks the new path
     and keeps what was measured for mixes that are on both.
@@ -121,21 +130,50 @@ def update_manifest(bundle: Bundle, **changes: Any) -> Bundle:
         raise ManifestError(f"Received {unknown}; a manifest has {', '.join(Manifest.__dataclass_fields__)}.")
     if "order" in changes and "path" not in changes:
         changes["path"] = _walk_again(bundle.manifest, changes["order"])
-    changed = replace(bundle.manifest, **changes)
-    text = changed.to_json().encode()
+    _check_folder(bundle, "Its manifest")
+    text = replace(bundle.manifest, **changes).to_json().encode()
     manifest = Manifest.from_json(text)
-    with _as_bundle_error(bundle.root):
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{MANIFEST_NAME}.", dir=bundle.root)
-        try:
-            with open(descriptor, "wb") as file:
-                _write_through(file, text)
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, bundle.root / MANIFEST_NAME)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_folder(bundle.root)
-    return Bundle(bundle.root, manifest)
+    with as_bundle_error(bundle.root):
+        # First, so that an old signature never stands beside a manifest that it does not fit.
+        (bundle.root / SIGNATURE_NAME).unlink(missing_ok=True)
+        sync_folder(bundle.root)
+    replace_file(bundle.root / MANIFEST_NAME, [text])
+    return Bundle(bundle.root, manifest, bundle.store, text)
+
+
+def sign(bundle: Bundle | str | os.PathLike[str], key: Key) -> Bundle:
+    """Write ``manifest.sig``: the signature over the manifest, and with it over the sum of every file.
+
+    Every file is read and its sum checked first, so that nothing is signed that is not what the manifest says.
+
+    Args:
+        bundle: an open bundle or its folder; a pack is signed before it is packed.
+        key: an Ed25519 private key: a PEM file or its content.
+
+    Returns:
+        The bundle. :meth:`Bundle.check_signature` with the public key passes now.
+
+    Raises:
+        SignatureError: the key cannot be used.
+        BundleError: the bundle is broken, packed, or cannot be written.
+
+    Example:
+        >>> sign("runs/digits_resnet/bundle", "key.pem").is_signed                  # doctest: +SKIP
+        True
+    """
+    # The folder again in any case: what is signed shall be what lies there now.
+    opened = Bundle.open(bundle.root if isinstance(bundle, Bundle) else bundle, partial=False)
+    _check_folder(opened, "It")
+    for entry in opened.files():
+        opened.read(entry)
+    _ = opened.labels
+    replace_file(opened.root / SIGNATURE_NAME, [sign_bytes(opened.manifest_bytes, key)])
+    return opened
+
+
+def _check_folder(bundle: Bundle, what: str) -> None:
+    if bundle.is_packed:
+        raise BundleError(f"{bundle.root} is packed. {what} cannot be changed in place: unpack, change and pack again.")
 
 
 def _walk_again(manifest: Manifest, order: Sequence[int]) -> tuple[Any, ...]:
@@ -147,106 +185,8 @@ def _walk_again(manifest: Manifest, order: Sequence[int]) -> tuple[Any, ...]:
         raise ManifestError(f"order: {exc}") from exc
 
 
-def _labels_text(labels: Sequence[str], num_classes: int) -> bytes:
-    if len(labels) != num_classes:
-        raise ManifestError(f"labels: received {len(labels)} names; expected {num_classes}, one per class.")
+def _labels_text(labels: Sequence[str]) -> bytes:
     for label in labels:
         if not label or not label.isprintable():
             raise ManifestError(f"labels: received {label!r}; a name is one line of printable text.")
     return "".join(f"{label}\n" for label in labels).encode()
-
-
-def _write_folder(root: Path, contents: Mapping[str, bytes], manifest: bytes) -> None:
-    with _as_bundle_error(root):
-        _check_replaceable(root)
-        root.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.tmp-", dir=root.parent))
-        try:
-            for file, data in sorted(contents.items()):
-                _write_file(temporary / file, data)
-            # Last, so that a folder with a manifest is a whole bundle.
-            _write_file(temporary / MANIFEST_NAME, manifest)
-            temporary.chmod(0o755)
-            _sync_folder(temporary)
-            _move_into_place(temporary, root)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _check_replaceable(root: Path) -> None:
-    if root.is_symlink() or (root.exists() and not root.is_dir()):
-        raise BundleError(f"{root} is a {'link' if root.is_symlink() else 'file'}; give a folder for the bundle.")
-    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    foreign = [name for name in names if not _is_ours(name)]
-    if foreign or (names and not _tells_our_format(root / MANIFEST_NAME)):
-        reason = f"it holds {foreign[0]!r}" if foreign else f"no {MANIFEST_NAME} of a bundle"
-        raise BundleError(
-            f"{root} is not empty and not a bundle ({reason}), so it is left alone. "
-            "Give another folder, or empty this one."
-        )
-
-
-def _is_ours(name: str) -> bool:
-    # The last one is what update_manifest leaves behind when it is killed.
-    own = {MANIFEST_NAME, "manifest.sig", LABELS_NAME}
-    return name in own or name.endswith(".tflite") or name.startswith(f".{MANIFEST_NAME}.")
-
-
-def _tells_our_format(manifest: Path) -> bool:
-    """Whether this is, or was before it was damaged, a bundle's manifest; web apps have a manifest.json, too."""
-    if not manifest.is_file():
-        return False
-    with manifest.open("rb") as file:
-        return f'"{FORMAT}"'.encode() in file.read(MAX_MANIFEST_BYTES)
-
-
-def _move_into_place(temporary: Path, root: Path) -> None:
-    """Rename over an empty or missing folder; put an old bundle aside first and back if that fails."""
-    if not root.is_dir() or not any(root.iterdir()):
-        os.rename(temporary, root)
-        _sync_folder(root.parent)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.old-", dir=root.parent))
-    # No portable call exchanges two folders: for the time of one rename the bundle stands in `aside` only.
-    try:
-        os.rename(root, aside)
-        os.rename(temporary, root)
-    except BaseException:
-        if root.exists():
-            with suppress(OSError):
-                aside.rmdir()
-        else:
-            os.rename(aside, root)
-        raise
-    _sync_folder(root.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        _write_through(file, data)
-
-
-def _write_through(file: Any, data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` last; only POSIX systems can open a folder to do so."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _as_bundle_error(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise BundleError(f"Cannot write the bundle {root}: {exc}. Check permissions and free space.") from exc

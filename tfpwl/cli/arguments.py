@@ -11,10 +11,15 @@ import click
 from rich.console import Console
 
 from tfpwl.bundle import Bundle
-from tfpwl.bundle.reader import MANIFEST_NAME
+from tfpwl.bundle.store import MANIFEST_NAME
 from tfpwl.errors import BundleError
 
 bundle_argument = click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
+
+public_key_option = click.option(
+    "--public-key", metavar="PEM", type=click.Path(path_type=Path),
+    help="Demand a signature made with the private half of this Ed25519 key.",
+)  # fmt: skip
 
 
 def json_option(what: str) -> Callable[[Any], Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpwl.bundle.manifest import Preprocess
+from tfpwl.bundle import Preprocess
 
 # Statistics are taken over blocks of images, so that float64 copies of a large set never exist at once.
 _BLOCK = 2048
