@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
-from tfpwl.runtime import InterpreterEngine, LoadedGroup
+from tfpwl.runtime import LoadedGroup, Runner, make_engine
+from tfpwl.runtime.engines import ENGINE_NAMES
 
 
-class GatedEngine(InterpreterEngine):
-    """The real engine, whose loads can be held up, made to fail, and counted.
+class GatedEngine:
+    """A real engine, whose loads can be held up, made to fail, and counted.
 
     ``open_groups`` counts groups that were loaded and not closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.inner = make_engine(name)
+        self.name = name
+        self.tflite_level = self.inner.tflite_level
+        # Re-entrant: the collector may close a group while this thread counts another one.
+        self.lock = threading.RLock()
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
@@ -23,7 +29,10 @@ class GatedEngine(InterpreterEngine):
         self.open_groups = 0
         self.loads = 0
 
-    def load(self, model: bytes, *, threads: int = 1) -> LoadedGroup:
+    def connect(self, groups: Sequence[LoadedGroup]) -> Runner:
+        return self.inner.connect(groups)
+
+    def load(self, model: bytes, *, threads: int = 1, sha256: str | None = None) -> LoadedGroup:
         if not self.gate.is_set():
             self.waiting.set()
             # Longer than any test; a test that forgets to open the gate fails and does not hang.
@@ -31,13 +40,15 @@ class GatedEngine(InterpreterEngine):
                 raise TimeoutError("the gate stayed shut")
         if self.failure is not None:
             raise self.failure
-        group = super().load(model, threads=threads)
-        self.open_groups += 1
-        self.loads += 1
+        group = self.inner.load(model, threads=threads, sha256=sha256)
+        with self.lock:
+            self.open_groups += 1
+            self.loads += 1
         close = group.close
 
         def counted() -> None:
-            self.open_groups -= 1
+            with self.lock:
+                self.open_groups -= 1
             close()
 
         group.close = counted
@@ -54,6 +65,6 @@ class GatedEngine(InterpreterEngine):
             self.gate.set()
 
 
-@pytest.fixture
-def engine() -> GatedEngine:
-    return GatedEngine()
+@pytest.fixture(params=ENGINE_NAMES)
+def engine(request: pytest.FixtureRequest) -> GatedEngine:
+    return GatedEngine(request.param)

@@ -3,19 +3,22 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pytest
 
 from tfpwl.runtime import ProgressiveModel
+from tfpwl.runtime.engines import ENGINE_NAMES
 
 NUM_THREADS = 8
 ROUNDS = 30
 
 
-def test_every_answer_comes_from_exactly_one_mix(tiny_bundle):
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_every_answer_comes_from_exactly_one_mix(tiny_bundle, engine):
     """Eight threads ask, each with its own input, while the model goes up and down its path."""
     rng = np.random.default_rng(1)
     inputs = rng.normal(size=(NUM_THREADS, 1, 6, 6, 1)).astype(np.float32)
     path = [entry.mix for entry in tiny_bundle.manifest.path]
-    with ProgressiveModel.open(tiny_bundle) as model:
+    with ProgressiveModel.open(tiny_bundle, engine=engine) as model:
         known = [[model.predict(x).tobytes()] for x in inputs]
         for mix in path[1:]:
             model.upgrade(until=mix, background=False)

@@ -34,15 +34,20 @@ def test_the_public_names_are_these():
     assert tfpwl.runtime.__all__ == [
         "Change",
         "Engine",
+        "ErrorCode",
         "InterpreterEngine",
+        "LiteRtEngine",
         "LoadedGroup",
+        "Priority",
         "ProgressiveModel",
+        "Runner",
         "State",
+        "make_engine",
     ]
     assert sorted(tfpwl.bundle.__all__) == [
         "BoundaryEntry", "Bundle", "Check", "FileEntry", "GroupEntry", "InputSpec", "Manifest", "OutputSpec",
-        "PathEntry", "Preprocess", "Producer", "Requires", "RuntimeHints", "TensorSpec", "update_manifest", "verify",
-        "write_bundle",
+        "PathEntry", "Preprocess", "Producer", "PullProgress", "Quantization", "Requires", "RungEntry",
+        "RuntimeHints", "TensorSpec", "pack", "pull", "sign", "unpack", "update_manifest", "verify", "write_bundle",
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tfpwl.errors import TfpwlError
+from tfpwl.errors import BundleError, ClosedError, ContractError, IntegrityError, OutOfMemoryError, TfpwlError
 from tfpwl.mix import STUDENT, Mix
 
 _LOGGER = logging.getLogger(__name__)
@@ -25,6 +25,43 @@ class State(enum.Enum):
     CLOSED = "closed"  # gave its memory back
 
 
+class Priority(enum.Enum):
+    """How an upgrade in the background competes with answers for the processor."""
+
+    LOW = "low"
+    NORMAL = "normal"
+
+
+class ErrorCode(enum.Enum):
+    """Why a change failed, in words that are the same on every platform."""
+
+    INTEGRITY = "integrity"  # a file is missing, cannot be read, or is not the one of the manifest
+    CONTRACT = "contract"  # a file does not fit the manifest
+    BUNDLE = "bundle"  # anything else about the bundle
+    OUT_OF_MEMORY = "out_of_memory"
+    CLOSED = "closed"
+    ENGINE = "engine"  # the engine refuses a file, or fails
+
+    @classmethod
+    def of(cls, error: TfpwlError) -> ErrorCode:
+        """The code of an error.
+
+        Example:
+            >>> ErrorCode.of(IntegrityError("g0.teacher.tflite: gone"))
+            <ErrorCode.INTEGRITY: 'integrity'>
+        """
+        return next((code for kind, code in _CODES if isinstance(error, kind)), cls.ENGINE)
+
+
+_CODES = (
+    (IntegrityError, ErrorCode.INTEGRITY),
+    (ContractError, ErrorCode.CONTRACT),
+    (BundleError, ErrorCode.BUNDLE),
+    (OutOfMemoryError, ErrorCode.OUT_OF_MEMORY),
+    (ClosedError, ErrorCode.CLOSED),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The mix and the state after a change; ``error`` is the reason when the state is ``FAILED``."""
@@ -32,6 +69,11 @@ class Change:
     mix: Mix
     state: State
     error: TfpwlError | None = None
+
+    @property
+    def code(self) -> ErrorCode | None:
+        """The error's code; None where there is no error."""
+        return None if self.error is None else ErrorCode.of(self.error)
 
 
 Observer = Callable[[Change], object]

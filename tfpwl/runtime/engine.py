@@ -1,8 +1,10 @@
-"""Engines: what loads a .tflite file and runs it. The runtime knows them only by two small protocols."""
+"""Engines: what loads a .tflite file and runs it. The runtime knows them only by three small protocols."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -11,8 +13,10 @@ from tfpwl.bundle import TensorSpec
 from tfpwl.bundle.tflite_file import spec_of_detail
 from tfpwl.bundle.version import installed_tflite_level
 from tfpwl.errors import EngineError, MissingDependencyError
+from tfpwl.runtime.footprint import loaded_bytes
 
 Array = NDArray[Any]
+ModelBytes = bytes | memoryview
 
 
 class LoadedGroup(Protocol):
@@ -24,12 +28,29 @@ class LoadedGroup(Protocol):
     @property
     def output(self) -> TensorSpec: ...
 
+    @property
+    def resident_bytes(self) -> int:
+        """What it takes: the file's bytes, packed weights, activations (``footprint.py``)."""
+        ...
+
     def __call__(self, x: Array) -> Array:
         """The output for ``x`` (of the input's shape and dtype), in memory that belongs to the caller."""
         ...
 
     def close(self) -> None:
         """Give the memory back; the runtime calls this once no answer uses the group any more."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs the groups of a chain one after another; safe to call from several threads."""
+
+    def __call__(self, x: Array) -> Array:
+        """The chain's output for ``x``, in memory that belongs to the caller."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Whether an answer is running at the moment."""
         ...
 
 
@@ -44,7 +65,13 @@ class Engine(Protocol):
         """The newest TFLite version, in TensorFlow's numbering, whose files the engine surely runs."""
         ...
 
-    def load(self, model: bytes, *, threads: int) -> LoadedGroup: ...
+    def load(self, model: ModelBytes, *, threads: int, sha256: str | None) -> LoadedGroup:
+        """Load a file's content; ``sha256`` is its sum, which was checked, for engines that keep files by it."""
+        ...
+
+    def connect(self, groups: Sequence[LoadedGroup]) -> Runner:
+        """What runs ``groups``, which this engine loaded, in their order."""
+        ...
 
 
 class InterpreterEngine:
@@ -60,7 +87,7 @@ class InterpreterEngine:
     def tflite_level(self) -> str:
         return installed_tflite_level()
 
-    def load(self, model: bytes, *, threads: int = 1) -> InterpreterGroup:
+    def load(self, model: ModelBytes, *, threads: int = 1, sha256: str | None = None) -> InterpreterGroup:
         """Load a file whose checksum was checked before.
 
         Raises:
@@ -74,27 +101,60 @@ class InterpreterEngine:
             raise MissingDependencyError(
                 "ai-edge-litert, the TFLite runtime, is not installed. Install it with: pip install ai-edge-litert"
             ) from exc
+        model = bytes(model)
         try:
             interpreter = Interpreter(model_content=model, num_threads=threads)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as exc:
             raise EngineError(f"The TFLite interpreter cannot load the file ({len(model)} bytes): {exc}") from exc
-        return InterpreterGroup(interpreter)
+        return InterpreterGroup(interpreter, model)
+
+    def connect(self, groups: Sequence[LoadedGroup]) -> Runner:
+        return InTurn(groups)
+
+
+class InTurn:
+    """Runs groups in turn; numpy arrays carry the tensors."""
+
+    def __init__(self, groups: Sequence[LoadedGroup]) -> None:
+        self._groups = tuple(groups)
+        self._answers = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Array) -> Array:
+        with self._lock:
+            self._answers += 1
+        try:
+            for group in self._groups:
+                x = group(x)
+            return x
+        finally:
+            with self._lock:
+                self._answers -= 1
+
+    def is_busy(self) -> bool:
+        return self._answers > 0
 
 
 class InterpreterGroup:
     """One file in one interpreter. An interpreter serves one thread at a time, so a lock guards each answer."""
 
-    def __init__(self, interpreter: Any) -> None:
+    def __init__(self, interpreter: Any, model: ModelBytes) -> None:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise EngineError(f"The file has {len(inputs)} inputs and {len(outputs)} outputs; a group has one of each.")
         self.input = spec_of_detail(inputs[0])
         self.output = spec_of_detail(outputs[0])
         self._interpreter = interpreter
+        # The interpreter reads its weights in these bytes, too; holding them costs nothing.
+        self._model = model
         self._input_index = inputs[0]["index"]
         self._output_index = outputs[0]["index"]
         self._lock = threading.Lock()
+
+    @cached_property
+    def resident_bytes(self) -> int:
+        return loaded_bytes(self._model)
 
     def __call__(self, x: Array) -> Array:
         with self._lock:
@@ -113,3 +173,4 @@ class InterpreterGroup:
     def close(self) -> None:
         with self._lock:
             self._interpreter = None
+            self._model = b""

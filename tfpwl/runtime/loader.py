@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 
 from tfpwl.bundle import Bundle, FileEntry
 from tfpwl.bundle.faces import Face, faces_of
-from tfpwl.errors import ContractError, EngineError, TfpwlError
+from tfpwl.errors import ContractError, EngineError, OutOfMemoryError, TfpwlError
 from tfpwl.mix import Mix
-from tfpwl.runtime.engine import Array, Engine, LoadedGroup
+from tfpwl.runtime.engine import Engine, LoadedGroup, ModelBytes, Runner
+from tfpwl.runtime.footprint import loaded_bytes
 
 
 class Step:
     """A loaded file in a chain. It closes its group when the last chain and the last answer have let go of it."""
 
-    __slots__ = ("__weakref__", "entry", "run")
+    __slots__ = ("__weakref__", "entry", "group")
 
     def __init__(self, entry: FileEntry, group: LoadedGroup) -> None:
         self.entry = entry
-        self.run: Callable[[Array], Array] = group.__call__
+        self.group = group
         weakref.finalize(self, group.close).atexit = False
 
 
 class Chain(NamedTuple):
-    """A mix and its loaded files in running order; never changed, only replaced."""
+    """A mix, its loaded files in running order, and what runs them; never changed, only replaced.
+
+    ``run`` is None once the model is closed. Who runs it holds the chain meanwhile, so that no group is closed
+    under it.
+    """
 
     mix: Mix
     steps: tuple[Step, ...]
+    run: Runner | None
 
     @property
     def resident_bytes(self) -> int:
-        return sum(step.entry.bytes for step in self.steps)
+        """What its groups take; those that another chain shares are counted here, too."""
+        return sum(step.group.resident_bytes for step in self.steps)
+
+
+class OverBudget(Exception):
+    """The next mix does not fit the budget; no fault, so no TfpwlError."""
 
 
 class ChainLoader:
     """Builds chains for mixes of one bundle."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, threads: int) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, threads: int, in_place: bool = False) -> None:
         self._bundle = bundle
         self._engine = engine
         self._threads = threads
+        self._in_place = in_place
         self._faces: dict[str, list[Face]] = {}
         for face in faces_of(bundle.manifest):
             self._faces.setdefault(face.entry.file, []).append(face)
 
-    def build(self, mix: Mix, current: Chain | None = None, *, warm_up: bool = False) -> Chain:
+    def build(
+        self, mix: Mix, current: Chain | None = None, *, warm_up: bool = False, budget: int | None = None
+    ) -> Chain:
         """A chain for ``mix`` that takes over what ``current`` has loaded and loads the rest.
 
         Args:
@@ -56,32 +71,94 @@ class ChainLoader:
             current: a chain to share loaded files with.
             warm_up: run each new file once. XNNPACK packs weights and touches pages in the first run (100 ms for
                 100 MB, FACTS.md); an answer should not wait for that.
+            budget: bytes that ``current`` and the new files together may take.
 
         Raises:
             IntegrityError: a file is missing or not what the manifest says.
             ContractError: a file's ends are not what the manifest says.
-            EngineError: the engine cannot load or run a file, or there is not enough memory.
+            OutOfMemoryError: there is not enough memory; or, without ``current``, the mix does not fit the budget.
+            OverBudget: a mix that comes after ``current`` does not fit the budget.
+            EngineError: the engine cannot load or run a file.
         """
         loaded = {step.entry.file: step for step in current.steps} if current else {}
-        steps = []
-        for entry in self._bundle.chain(mix):
-            step = loaded.get(entry.file)
-            steps.append(self._load(entry, warm_up) if step is None else step)
-        return Chain(mix, tuple(steps))
+        entries = self._bundle.chain(mix)
+        missing = [entry for entry in entries if entry.file not in loaded]
+        if budget is not None:
+            new = self._load_within(missing, budget - (current.resident_bytes if current else 0), warm_up)
+        elif warm_up:
+            # During an upgrade answers need the other core.
+            new = [self._load(entry, warm_up) for entry in missing]
+        else:
+            new = self._load_together(missing)
+        loaded.update({step.entry.file: step for step in new})
+        steps = tuple(loaded[entry.file] for entry in entries)
+        return Chain(mix, steps, self._engine.connect([step.group for step in steps]))
 
-    def _load(self, entry: FileEntry, warm_up: bool) -> Step:
+    def _load_together(self, entries: list[FileEntry]) -> list[Step]:
+        """Load files in two threads, so that one file's sum is checked while the engine packs another one's weights.
+
+        The largest first: where one file has most of the weights, the others are ready when it is.
+        """
+        waiting = deque(sorted(entries, key=lambda entry: -entry.bytes))
+        loaded: list[Step] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            while not errors:
+                try:
+                    entry = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    loaded.append(self._load(entry))
+                except BaseException as exc:
+                    errors.append(exc)
+
+        beside = threading.Thread(target=work, name="tfpwl-load")
         try:
-            group = self._engine.load(self._bundle.read(entry), threads=self._threads)
+            # Raises where the process ends already; then this thread does it all.
+            beside.start()
+        except RuntimeError:
+            work()
+        else:
+            work()
+            beside.join()
+        try:
+            if errors:
+                raise errors[0]
+            return loaded
+        finally:
+            # An error that is kept holds this frame; it should not hold the other files, too.
+            loaded, errors = [], []
+
+    def _load_within(self, entries: list[FileEntry], budget: int, warm_up: bool) -> list[Step]:
+        """Load files one after another, as long as they fit: a file is read to know what it takes, then loaded."""
+        steps = []
+        for entry in entries:
+            content = self._read(entry)
+            budget -= loaded_bytes(content)
+            if budget < 0:
+                raise OverBudget(f"{entry.file} would need {-budget} bytes more than the budget allows.")
+            steps.append(self._load(entry, warm_up, content))
+        return steps
+
+    def _read(self, entry: FileEntry) -> ModelBytes:
+        return self._bundle.view(entry) if self._in_place else self._bundle.read(entry)
+
+    def _load(self, entry: FileEntry, warm_up: bool = False, content: ModelBytes | None = None) -> Step:
+        try:
+            content = self._read(entry) if content is None else content
+            group = self._engine.load(content, threads=self._threads, sha256=entry.sha256)
             step = Step(entry, group)
             self._check_faces(entry, group)
             if warm_up:
-                step.run(np.zeros(group.input.shape, group.input.dtype))
+                group(np.zeros(group.input.shape, group.input.dtype))
         except EngineError as exc:
-            raise EngineError(f"{entry.file}: {exc}") from exc
+            raise type(exc)(f"{entry.file}: {exc}") from exc
         except TfpwlError:
             raise
         except MemoryError as exc:
-            raise EngineError(
+            raise OutOfMemoryError(
                 f"{entry.file}: not enough memory to load its {entry.bytes} bytes. Free some and try again."
             ) from exc
         except Exception as exc:

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfpwl.bundle import Bundle
+from tfpwl.bundle.signing import Key
 from tfpwl.bundle.version import check_runtime
-from tfpwl.errors import TfpwlError
+from tfpwl.errors import OutOfMemoryError, TfpwlError
 from tfpwl.mix import Mix
-from tfpwl.runtime.changes import Observer, State
-from tfpwl.runtime.engine import Array, Engine, InterpreterEngine
-from tfpwl.runtime.loader import ChainLoader
-from tfpwl.runtime.plan import check_downgrade, plan_upgrade
+from tfpwl.runtime.changes import Observer, Priority, State
+from tfpwl.runtime.engine import Array, Engine
+from tfpwl.runtime.engines import make_engine
+from tfpwl.runtime.loader import Chain, ChainLoader, OverBudget
+from tfpwl.runtime.memory import limit_retention
+from tfpwl.runtime.plan import best_within, check_downgrade, plan_upgrade
 from tfpwl.runtime.switcher import Switcher, closed_error
 
 
@@ -36,37 +39,61 @@ class ProgressiveModel:
         'TTTT'
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine, threads: int, budget_bytes: int | None = None, in_place: bool = False
+    ) -> None:
         """Use :meth:`open`, which checks before it loads."""
         self._bundle = bundle
+        self._budget = budget_bytes
+        # Native threads get the priority of the one that makes them, and the engine's own would keep it for answers.
+        self._may_be_low = threads == 1
         self._shape = bundle.manifest.input.shape
         self._dtype = np.dtype(bundle.manifest.input.dtype)
-        self._switcher = Switcher(ChainLoader(bundle, engine, threads), Mix.all_student(bundle.manifest.num_groups))
+        limit_retention()
+        loader = ChainLoader(bundle, engine, threads, in_place)
+        try:
+            self._switcher = Switcher(loader, Mix.all_student(bundle.manifest.num_groups), budget_bytes)
+        except OverBudget as exc:
+            raise OutOfMemoryError(f"The student does not fit budget_bytes={budget_bytes}: {exc}") from exc
 
     @classmethod
     def open(
         cls,
         path: Bundle | str | os.PathLike[str],
         *,
-        engine: Engine | None = None,
+        engine: Engine | str | None = None,
         threads: int | None = None,
+        budget_bytes: int | None = None,
+        in_place: bool = False,
+        public_key: Key | None = None,
     ) -> ProgressiveModel:
         """Open a bundle and load its student; no teacher file is read.
 
         Args:
-            path: the bundle's folder, or an open bundle.
-            engine: what loads and runs files; the TFLite interpreter by default.
+            path: the bundle's folder or pack, or an open bundle. A folder that :func:`tfpwl.bundle.pull` has not
+                finished opens once its student is there; upgrades fail on files that are missing until they arrive.
+            engine: what loads and runs files, or its name for :func:`make_engine`; the best one here by default.
             threads: per group; the manifest's ``runtime.threads`` by default.
+            budget_bytes: what the loaded files may take, in the sense of :attr:`resident_bytes`, at any time (a swap
+                needs the old files and the new ones); upgrades stop at the best mix that fits. No limit by default.
+            in_place: read a pack in place through a memory map, which saves a copy of each file; only where nobody
+                writes into the pack meanwhile (:meth:`tfpwl.bundle.Bundle.view`).
+            public_key: demand a signature of the bundle, by the owner of this Ed25519 key (a PEM file, its content, or
+                32 raw bytes); it is checked before anything else is read.
 
         Raises:
             BundleError: the bundle is missing, broken, or needs a newer runtime (its subclasses say which).
             EngineError: the engine cannot load the student.
+            OutOfMemoryError: not enough memory for the student, or not within the budget.
             MissingDependencyError: ai-edge-litert is not installed.
         """
-        bundle = path if isinstance(path, Bundle) else Bundle.open(path)
-        engine = InterpreterEngine() if engine is None else engine
+        bundle = path if isinstance(path, Bundle) else Bundle.open(path, public_key=public_key)
+        if bundle is path and public_key is not None:
+            bundle.check_signature(public_key)
+        engine = make_engine(engine) if engine is None or isinstance(engine, str) else engine
         check_runtime(bundle.manifest.requires.tflite_runtime, engine.tflite_level)
-        return cls(bundle, engine, bundle.manifest.runtime.threads if threads is None else threads)
+        threads = bundle.manifest.runtime.threads if threads is None else threads
+        return cls(bundle, engine, threads, budget_bytes, in_place)
 
     def predict(self, x: Array) -> NDArray[np.float32]:
         """The answer of the mix of the moment.
@@ -83,13 +110,11 @@ class ProgressiveModel:
             EngineError: the engine failed, or the model is closed.
         """
         # Taken once: an upgrade may replace it while this answer runs.
-        steps = self._switcher.chain.steps
-        if not steps:
+        chain = self._switcher.chain
+        if chain.run is None:
             raise closed_error()
-        answer = x if isinstance(x, np.ndarray) and x.shape == self._shape and x.dtype == self._dtype else self._fit(x)
-        for step in steps:
-            answer = step.run(answer)
-        return answer
+        fits = isinstance(x, np.ndarray) and x.shape == self._shape and x.dtype == self._dtype
+        return chain.run(x if fits else self._fit(x))
 
     def _fit(self, x: Array) -> Array:
         x = np.asarray(x)
@@ -146,7 +171,10 @@ class ProgressiveModel:
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes of the files that are loaded at the moment (what an engine adds is not in it)."""
+        """Bytes that the loaded files take at the moment: their content, packed weights, activations.
+
+        Computed from the files (:mod:`tfpwl.runtime.footprint`), not measured: what else the app does is not in it.
+        """
         return self._switcher.chain.resident_bytes
 
     def on_change(self, callback: Observer) -> None:
@@ -157,7 +185,15 @@ class ProgressiveModel:
         """
         self._switcher.observers.add(callback)
 
-    def upgrade(self, order: Sequence[int] | None = None, until: str | None = None, *, background: bool = True) -> None:
+    def upgrade(
+        self,
+        order: Sequence[int] | None = None,
+        until: str | None = None,
+        *,
+        background: bool = True,
+        priority: Priority | str = Priority.LOW,
+        budget_bytes: int | None = None,
+    ) -> None:
         """Replace student groups by teacher groups, one after another; answers go on meanwhile.
 
         An upgrade under way is replaced by this one, unless it is the same. A failure ends it: the last good mix
@@ -167,21 +203,30 @@ class ProgressiveModel:
             order: in which groups change sides; the manifest's order by default.
             until: a mix on the way, such as ``"TTSS"``, to stop at; all-teacher by default.
             background: return at once and load in another thread; otherwise load in this one.
+            priority: of that thread: ``"low"`` leaves the processor to answers (on Linux, with one thread per group),
+                ``"normal"`` is done sooner.
+            budget_bytes: as in :meth:`open`, for this upgrade; that one by default. Where it ends the upgrade, the
+                state is ``READY`` with the best mix that fits.
 
         Raises:
-            ValueError: ``order`` is no permutation of the groups, or ``until`` is not on the way.
-            EngineError: the model is closed.
+            ValueError: ``order`` is no permutation of the groups, ``until`` is not on the way, or there is no such
+                priority.
+            ClosedError: the model is closed.
             TfpwlError: with ``background=False``, what made the upgrade fail.
         """
         asked = None if order is None else tuple(order)
+        budget = self._budget if budget_bytes is None else budget_bytes
+        chosen = Priority(priority) if self._may_be_low else Priority.NORMAL
+        manifest = self._bundle.manifest
 
-        def plan(start: Mix) -> tuple[Mix, ...]:
-            return plan_upgrade(self._bundle.manifest, start, asked, until)
+        def plan(chain: Chain) -> tuple[Mix, ...]:
+            way = plan_upgrade(manifest, chain.mix, asked, until)
+            return way if budget is None else best_within(manifest, chain.mix, way, chain.resident_bytes, budget)
 
         if background:
-            self._switcher.start_upgrade(plan, (asked, until))
+            self._switcher.start_upgrade(plan, (asked, until, budget), chosen, budget)
         else:
-            self._switcher.upgrade(plan)
+            self._switcher.upgrade(plan, budget)
 
     def downgrade(self, mix: str | None = None) -> None:
         """Go back to ``mix`` and give the teacher's memory back; an upgrade under way is cancelled.
@@ -195,7 +240,8 @@ class ProgressiveModel:
         Raises:
             ValueError: ``mix`` has another number of groups, or more of the teacher than answers now.
             IntegrityError: a student file is no longer what it was; the mix stays.
-            EngineError: the model is closed, or a student file cannot be loaded; the mix stays.
+            EngineError: a student file cannot be loaded; the mix stays.
+            ClosedError: the model is closed.
         """
         manifest = self._bundle.manifest
         wanted = Mix.all_student(manifest.num_groups) if mix is None else mix

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tfpwl import mix as mixes
 from tfpwl.bundle import Manifest
 from tfpwl.mix import STUDENT, Mix
+from tfpwl.runtime.footprint import estimate_bytes
 
 
 def plan_upgrade(manifest: Manifest, start: Mix, order: Sequence[int] | None, until: str | None) -> tuple[Mix, ...]:
@@ -35,6 +36,45 @@ def plan_upgrade(manifest: Manifest, start: Mix, order: Sequence[int] | None, un
     if target not in way:
         raise ValueError(f"Received until={str(target)!r}; order {list(order)} leads through {' → '.join(way)}.")
     return tuple(way[1 : way.index(target) + 1])
+
+
+def best_within(
+    manifest: Manifest, start: Mix, mixes: Sequence[Mix], resident_bytes: int, budget: int
+) -> tuple[Mix, ...]:
+    """The beginning of ``mixes`` that leads to the best mix within a budget of memory.
+
+    A mix can be reached when the one before it and the files that it adds fit together, for that is what a swap
+    needs. Of those the one with the highest accuracy in the manifest's path is taken (the later one, where two are
+    equal); where the accuracy of one of them is not known, the last one.
+
+    Args:
+        manifest: of the bundle.
+        start: the mix of the moment.
+        mixes: the mixes after it, as from :func:`plan_upgrade`.
+        resident_bytes: what ``start`` takes.
+        budget: bytes that may be taken at any time.
+    """
+    accuracy = {entry.mix: entry.accuracy for entry in manifest.path}
+    # What is known to be taken now, against what is estimated for files that nobody has read.
+    spare = budget - resident_bytes
+    reached = [start]
+    for mix in mixes:
+        before = {entry.file: entry.bytes for entry in manifest.chain(reached[-1])}
+        after = {entry.file: entry.bytes for entry in manifest.chain(mix)}
+        added = sum(_estimate(manifest, size) for file, size in after.items() if file not in before)
+        if added > spare:
+            break
+        spare += sum(_estimate(manifest, size) for file, size in before.items() if file not in after) - added
+        reached.append(mix)
+    measured = [accuracy.get(mix) for mix in reached]
+    best = len(reached) - 1
+    if None not in measured:
+        best = max(range(len(reached)), key=lambda i: (measured[i], i))
+    return tuple(reached[1 : best + 1])
+
+
+def _estimate(manifest: Manifest, num_bytes: int) -> int:
+    return estimate_bytes(num_bytes, manifest.precision)
 
 
 def check_downgrade(manifest: Manifest, start: Mix, mix: str) -> Mix:

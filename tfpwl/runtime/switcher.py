@@ -8,22 +8,29 @@ import time
 import traceback
 from collections.abc import Callable, Hashable
 
-from tfpwl.errors import EngineError, TfpwlError
+from tfpwl.errors import ClosedError, EngineError, TfpwlError
 from tfpwl.mix import Mix
-from tfpwl.runtime.changes import Change, Observers, State, state_at_rest
-from tfpwl.runtime.loader import Chain, ChainLoader
+from tfpwl.runtime.background import Worker, process_ends
+from tfpwl.runtime.changes import Change, Observers, Priority, State, state_at_rest
+from tfpwl.runtime.loader import Chain, ChainLoader, OverBudget
+from tfpwl.runtime.memory import trim
 
 _LOGGER = logging.getLogger(__name__)
+
+_LONGEST_ANSWER_S = 1.0
+
+Plan = Callable[[Chain], tuple[Mix, ...]]
 
 
 class Job:
     """One change: the mixes to walk through, and how it ended."""
 
-    __slots__ = ("done", "ended", "error", "mixes", "thread", "wish")
+    __slots__ = ("budget", "done", "ended", "error", "mixes", "thread", "wish")
 
-    def __init__(self, mixes: tuple[Mix, ...], wish: Hashable) -> None:
+    def __init__(self, mixes: tuple[Mix, ...], wish: Hashable, budget: int | None) -> None:
         self.mixes = mixes
         self.wish = wish
+        self.budget = budget
         self.error: TfpwlError | None = None
         # ended: will change nothing more. done: told its observers so, too.
         self.ended = not mixes
@@ -34,8 +41,8 @@ class Job:
 class Switcher:
     """Owns the chain of the moment. ``chain`` is replaced by one assignment, so readers need no lock."""
 
-    def __init__(self, loader: ChainLoader, first: Mix) -> None:
-        self.chain = loader.build(first)
+    def __init__(self, loader: ChainLoader, first: Mix, budget: int | None) -> None:
+        self.chain = loader.build(first, budget=budget)
         self.state = state_at_rest(first)
         self.last_error: TfpwlError | None = None
         self.observers = Observers()
@@ -46,25 +53,23 @@ class Switcher:
         self._loading = threading.Lock()
         # Only this job may commit what it loaded; putting another one here cancels it.
         self._job: Job | None = None
-        self._workers: list[threading.Thread] = []
+        self._workers: list[Worker] = []
 
-    def start_upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]], wish: Hashable) -> None:
-        """Walk through ``plan(mix of the moment)`` in another thread, unless a job of this ``wish`` does already."""
+    def start_upgrade(self, plan: Plan, wish: Hashable, priority: Priority, budget: int | None) -> None:
+        """Walk through ``plan(chain of the moment)`` in another thread, unless a job of this ``wish`` does already."""
         with self._guard:
             if self._job is not None and not self._job.ended and self._job.wish == wish:
                 return
-            job = self._begin_upgrade(plan, wish)
-            # Not a daemon: at exit Python kills daemons inside native code, which can abort the process. It ends
-            # after the load under way instead, because _may_commit looks at the main thread.
-            worker = threading.Thread(target=self._run, args=(job,), name="tfpwl-upgrade")
+            job = self._begin_upgrade(plan, wish, budget)
+            worker = Worker(lambda: self._run(job), "tfpwl-upgrade", is_low=priority is Priority.LOW)
             job.thread = worker
             self._workers = [*(thread for thread in self._workers if thread.is_alive()), worker]
             self._start(worker)
 
-    def upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]]) -> None:
-        """Walk through ``plan(mix of the moment)`` in this thread; raise what made it fail."""
+    def upgrade(self, plan: Plan, budget: int | None) -> None:
+        """Walk through ``plan(chain of the moment)`` in this thread; raise what made it fail."""
         with self._guard:
-            job = self._begin_upgrade(plan, object())
+            job = self._begin_upgrade(plan, object(), budget)
         self._run(job)
         if job.error is not None:
             raise job.error
@@ -73,7 +78,7 @@ class Switcher:
         """Go to ``choose(mix of the moment)`` in this thread; raise what made it fail."""
         with self._guard:
             start = self._open_chain().mix
-            job = self._replace_job((choose(start),), object(), state_at_rest(start))
+            job = self._replace_job((choose(start),), object(), state_at_rest(start), None)
         self._run(job)
         if job.error is not None:
             raise job.error
@@ -90,26 +95,29 @@ class Switcher:
     def close(self) -> None:
         with self._guard:
             self._job = None
-            self.chain = Chain(self.chain.mix, ())
+            previous: Chain | None = self.chain
+            self.chain = Chain(self.chain.mix, (), None)
             self._set_state(State.CLOSED)
             workers, self._workers = self._workers, []
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join()
         self.observers.deliver()
+        previous = None  # noqa: F841  # the last reference, if no answer is running
+        trim()
 
     def _open_chain(self) -> Chain:
         if self.state is State.CLOSED:
             raise closed_error()
         return self.chain
 
-    def _begin_upgrade(self, plan: Callable[[Mix], tuple[Mix, ...]], wish: Hashable) -> Job:
-        start = self._open_chain().mix
-        mixes = plan(start)
-        return self._replace_job(mixes, wish, State.UPGRADING if mixes else state_at_rest(start))
+    def _begin_upgrade(self, plan: Plan, wish: Hashable, budget: int | None) -> Job:
+        chain = self._open_chain()
+        mixes = plan(chain)
+        return self._replace_job(mixes, wish, State.UPGRADING if mixes else state_at_rest(chain.mix), budget)
 
-    def _replace_job(self, mixes: tuple[Mix, ...], wish: Hashable, state: State) -> Job:
-        job = self._job = Job(mixes, wish)
+    def _replace_job(self, mixes: tuple[Mix, ...], wish: Hashable, state: State, budget: int | None) -> Job:
+        job = self._job = Job(mixes, wish, budget)
         self.last_error = None
         self._set_state(state)
         return job
@@ -119,7 +127,7 @@ class Switcher:
             self.state = state
             self.observers.put(Change(self.chain.mix, state, error))
 
-    def _start(self, worker: threading.Thread) -> None:
+    def _start(self, worker: Worker) -> None:
         try:
             worker.start()
         except RuntimeError as exc:
@@ -135,31 +143,54 @@ class Switcher:
             for mix in job.mixes:
                 if not self._step(job, mix):
                     break
+        except OverBudget as exc:
+            _LOGGER.info("The upgrade stops: %s", exc)
         except TfpwlError as exc:
             self._fail(job, exc)
         finally:
+            # Also when Ctrl-C ends an upgrade in the foreground, or the process ends under one in the background.
+            self._settle(job)
             job.done.set()
 
     def _step(self, job: Job, mix: Mix) -> bool:
         """Load what ``mix`` needs and let it answer; False when the job was cancelled."""
         with self._loading:
-            if not self._may_commit(job):
+            # A call of its own: what it held is given back when it returns, before another change may load.
+            if not self._swap(job, mix):
                 return False
-            # The first run is the slow one; an answer should not wait for it.
-            chain = self._loader.build(mix, self.chain, warm_up=True)
-            with self._guard:
-                if not self._may_commit(job):
-                    return False
-                self.chain = chain
-                if mix == job.mixes[-1]:
-                    job.ended = True
-                    self.state = state_at_rest(mix)
-                self.observers.put(Change(mix, self.state))
+            trim()
         self.observers.deliver()
         return True
 
+    def _swap(self, job: Job, mix: Mix) -> bool:
+        if not self._may_commit(job):
+            return False
+        previous = self.chain
+        # The first run is the slow one; an answer should not wait for it.
+        chain = self._loader.build(mix, previous, warm_up=True, budget=job.budget)
+        with self._guard:
+            if not self._may_commit(job):
+                return False
+            self.chain = chain
+            if mix == job.mixes[-1]:
+                job.ended = True
+                self.state = state_at_rest(mix)
+            self.observers.put(Change(mix, self.state))
+        # Who lets go of a group last gives its memory back, which takes milliseconds: not an answer's thread.
+        _wait_until_idle(previous)
+        return True
+
     def _may_commit(self, job: Job) -> bool:
-        return self._job is job and threading.main_thread().is_alive()
+        return self._job is job and not process_ends()
+
+    def _settle(self, job: Job) -> None:
+        """Bring a job that ended before its last mix to rest where it is."""
+        with self._guard:
+            if self._job is not job or job.ended:
+                return
+            job.ended = True
+            self._set_state(state_at_rest(self.chain.mix))
+        self.observers.deliver()
 
     def _fail(self, job: Job, error: TfpwlError) -> None:
         # The frames hold files and groups, whose memory would stay for as long as last_error does.
@@ -178,6 +209,12 @@ class Switcher:
         self.observers.deliver()
 
 
-def closed_error() -> EngineError:
+def closed_error() -> ClosedError:
     """What a closed model raises."""
-    return EngineError("This ProgressiveModel was closed; open the bundle again with ProgressiveModel.open().")
+    return ClosedError("This ProgressiveModel was closed; open the bundle again with ProgressiveModel.open().")
+
+
+def _wait_until_idle(chain: Chain) -> None:
+    deadline = time.monotonic() + _LONGEST_ANSWER_S
+    while chain.run is not None and chain.run.is_busy() and time.monotonic() < deadline:
+        time.sleep(0.0005)
