@@ -6,7 +6,7 @@ from pathlib import Path
 import tfpwl
 
 ROOT = Path(tfpwl.__file__).parent
-STAGES = {"distill", "export", "evaluate"}
+STAGES = {"distill", "export", "quantize", "evaluate"}
 DEVICE_SIDE = {"errors", "mix", "bundle", "runtime"}
 HEAVY = {"tensorflow", "keras", "pydantic", "yaml", "sklearn", "matplotlib", "PIL"}
 

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -32,6 +32,9 @@ Points = Annotated[float, Field(ge=0.0, le=100.0)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=_Section)
 
 
 class AugmentConfig(_Section):
@@ -103,6 +106,20 @@ class ModelConfig(_Section):
         return {key: value for key, value in chosen.items() if key in ModelConfig.model_fields}
 
 
+class StudentConfig(ModelConfig):
+    """The student, and what it starts from: its family's initial weights, templates, or parts of the teacher."""
+
+    init: Literal["fresh", "wave", "random", "select", "prune"] = "fresh"
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_default(self, handler: Any) -> Any:
+        """Leave out what was no key before there were templates, so that sums and stage keys stay as they were."""
+        fields = handler(self)
+        if fields.get("init") == "fresh":
+            del fields["init"]
+        return fields
+
+
 class TeacherConfig(ModelConfig):
     """The teacher and how it is trained."""
 
@@ -131,6 +148,31 @@ class DistillConfig(TrainConfig):
     baseline: bool = False  # also train the same student by plain distillation, to compare
 
 
+class CondenseConfig(TrainConfig):
+    """The fit that distils a teacher into templates."""
+
+    epochs: Positive = 20
+    batch_size: Positive = 64
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    warmup: Fraction = 0.1
+    weight_decay: Factor = 0.0
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = 1.0
+    temperature: Annotated[float, Field(gt=0.0)] = 2.0
+    alpha: Fraction = 0.4  # weight of the hard loss; 1 - alpha is that of the soft loss
+
+
+class WaveConfig(_Section):
+    """Weight templates (docs/wave.md): what ``tfpwl wave condense`` makes and ``student: {init: wave}`` starts from."""
+
+    templates: Literal["auto"] | dict[str, tuple[Positive, Positive]] = "auto"  # by kind; auto: common divisors
+    num_templates: Positive | None = None  # of each kind; by default a share of the auxiliary model's blocks
+    condense: CondenseConfig = CondenseConfig()
+    sizes: tuple[ModelConfig, ...] = ()  # besides the student: other sizes that will start from the templates
+    scaler_steps: Positive = 150
+    scaler_learning_rate: Annotated[float, Field(gt=0.0)] = 0.01
+
+
 class ExportConfig(_Section):
     """How groups become files."""
 
@@ -145,6 +187,55 @@ class EvaluateConfig(_Section):
     limit: Positive | None = None  # test images used; all by default
 
 
+class CalibrationConfig(_Section):
+    """Which data finds the ranges of int8."""
+
+    samples: Positive = 512  # training images, a random choice of the pipeline's seed
+    mixes: Literal["path", "all"] = "path"  # whose activations count
+
+
+class QuantizeGateConfig(_Section):
+    """What a rung must keep."""
+
+    max_drop: Points = 1.0  # points against fp32, for every mix of the path
+
+
+class QatConfig(_Section):
+    """Quantization-aware training, where int8 by calibration misses the gate."""
+
+    epochs: Positive = 3
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+
+
+class QuantizeConfig(_Section):
+    """The precision ladder: every rung is made and measured, and one of those that keep the gate is taken."""
+
+    ladder: tuple[Literal["fp32", "fp16", "w8", "int8"], ...] = ("fp32", "fp16", "w8", "int8")
+    calibration: CalibrationConfig = CalibrationConfig()
+    gate: QuantizeGateConfig = QuantizeGateConfig()
+    qat: QatConfig | None = None
+    select: Literal["fastest", "smallest"] = "fastest"
+
+    @pydantic.field_validator("ladder", mode="before")
+    @classmethod
+    def _one_precision(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.field_validator("ladder")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"received {list(value)}; expected at least one of fp32, fp16, w8, int8, each once")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _qat_needs_int8(self) -> QuantizeConfig:
+        if self.qat is not None and "int8" not in self.ladder:
+            raise ValueError("`qat` trains for int8, which is not on the ladder; add it or remove `qat`")
+        return self
+
+
 class GatesConfig(_Section):
     """What a build must reach; a gate that fails makes ``tfpwl build`` exit 1 after the report."""
 
@@ -155,16 +246,27 @@ class GatesConfig(_Section):
     max_bundle_bytes: Positive | None = None
 
 
-class PipelineConfig(_Section):
+class DataSection(_Section):
+    """A configuration with a data set."""
+
+    data: DataConfig
+
+
+WithData = TypeVar("WithData", bound=DataSection)
+
+
+class PipelineConfig(DataSection):
     """A whole pipeline."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig
     teacher: TeacherConfig
-    student: ModelConfig = ModelConfig()
+    student: StudentConfig = StudentConfig()
+    wave: WaveConfig | None = None  # the defaults of WaveConfig, where the student starts from templates
     distill: DistillConfig = DistillConfig()
     export: ExportConfig = ExportConfig()
+    quantize: QuantizeConfig | None = None  # fp32 alone
     evaluate: EvaluateConfig = EvaluateConfig()
     gates: GatesConfig = GatesConfig()
 
@@ -177,6 +279,10 @@ class PipelineConfig(_Section):
         for key in _PATHS:
             if (path := getattr(self.data, key)) is not None:
                 fields["data"][key] = path.name
+        if self.quantize is None:
+            del fields["quantize"]  # the sum that the pipeline had before there was a ladder
+        if self.wave is None:
+            del fields["wave"]
         return digest(fields)
 
 
@@ -195,34 +301,54 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     Raises:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; names file and line.
     """
+    return load_as(PipelineConfig, path, overrides)
+
+
+def load_as(schema: type[WithData], path: Path, overrides: Sequence[str] = ()) -> WithData:
+    """As :func:`load_config`, for another configuration that has a ``data:`` section."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as exc:
         raise ConfigError(f"No such pipeline: {path}. `tfpwl init` writes one.") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"Cannot read the pipeline {path}: {exc}") from exc
-    config = parse_config(text, source=str(path), overrides=overrides)
+    config = parse_as(schema, text, source=str(path), overrides=overrides)
     return config.model_copy(update={"data": _resolve(config.data, path.parent)})
 
 
 def parse_config(text: str, *, source: str = "<text>", overrides: Sequence[str] = ()) -> PipelineConfig:
     """Parse a pipeline from YAML text; see :func:`load_config`."""
+    return parse_as(PipelineConfig, text, source=source, overrides=overrides)
+
+
+def parse_as(
+    schema: type[AnySection], text: str, *, source: str = "<text>", overrides: Sequence[str] = ()
+) -> AnySection:
+    """As :func:`parse_config`, for another configuration that is made of sections."""
     data, places = _read_yaml(text, source)
     for override in overrides:
         loc = _apply_override(data, override)
         places = {known: place for known, place in places.items() if known[: len(loc)] != loc}
         places[loc] = f"--set {override}"
-    return validate(data, source=source, places=places)
+    return validate_as(schema, data, source=source, places=places)
 
 
 def validate(
     data: Mapping[str, Any], *, source: str = "<config>", places: Mapping[Loc, str] | None = None
 ) -> PipelineConfig:
     """Turn plain data into a :class:`PipelineConfig`, or raise a ConfigError that names every mistake."""
+    return validate_as(PipelineConfig, data, source=source, places=places)
+
+
+def validate_as(
+    schema: type[AnySection], data: Mapping[str, Any], *, source: str = "<config>",
+    places: Mapping[Loc, str] | None = None,
+) -> AnySection:  # fmt: skip
+    """As :func:`validate`, for another configuration that is made of sections."""
     try:
-        return PipelineConfig.model_validate(data)
+        return schema.model_validate(data)
     except pydantic.ValidationError as exc:
-        problems = [_describe(error, source, places or {}) for error in exc.errors(include_url=False)]
+        problems = [_describe(error, source, places or {}, schema) for error in exc.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from exc
 
 
@@ -294,12 +420,12 @@ def _apply_override(data: dict[str, Any], override: str) -> Loc:
     return (*parents, last)
 
 
-def _describe(error: Any, source: str, places: Mapping[Loc, str]) -> str:
+def _describe(error: Any, source: str, places: Mapping[Loc, str], schema: type[BaseModel]) -> str:
     loc: Loc = tuple(error["loc"])
     place = next((places[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in places), source)
     dotted = ".".join(str(part) for part in loc) or "pipeline"
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key `{dotted}`{_nearest(str(loc[-1]), _keys_at(loc[:-1]))}"
+        return f"{place}: unknown key `{dotted}`{_nearest(str(loc[-1]), _keys_at(loc[:-1], schema))}"
     if error["type"] == "missing":
         return f"{place}: key `{dotted}` is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -313,10 +439,17 @@ def _nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; known keys: {', '.join(names)}"
 
 
-def _keys_at(loc: Loc) -> list[str]:
-    section: type[BaseModel] = PipelineConfig
+def _keys_at(loc: Loc, section: type[BaseModel]) -> list[str]:
     for part in loc:
-        annotation = section.model_fields[str(part)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if isinstance(part, int):
+            continue  # of a list: the section was found with the list's key
+        section = _section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation such as ``X | None`` or ``tuple[X, ...]`` holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_section_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((found for found in inside if found is not None), None)

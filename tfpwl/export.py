@@ -182,6 +182,9 @@ def _with_stable_names(frozen: Any) -> Any:
     for node in graph.node:
         node.name = names[node.name]
         node.input[:] = [renamed(reference) for reference in node.input]
+        # tf.nn.silu names its gradient here; a SavedModel that does fails to load in the converter, which then goes on
+        # without it and writes a file without a signature. No gradient is taken in a file.
+        node.attr.pop("_gradient_op_type", None)
     feed, fetch = renamed(frozen.inputs[0].name), renamed(frozen.outputs[0].name)
     return tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), []).prune(feed, fetch)
 

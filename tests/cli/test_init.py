@@ -14,6 +14,8 @@ from tfpwl.config import (
     EvaluateConfig,
     ExportConfig,
     GatesConfig,
+    QatConfig,
+    QuantizeConfig,
     TrainConfig,
     load_config,
 )
@@ -62,8 +64,10 @@ def test_every_key_of_every_section_is_shown(tfpwl, tmp_path, section):
 def test_keys_that_are_commented_out_are_valid(tfpwl, tmp_path):
     tfpwl("init")
     path = tmp_path / "digits_resnet.yaml"
-    path.write_text(re.sub(r"^( +)# (\w+: )", r"\1\2", path.read_text(), flags=re.MULTILINE))
+    text = re.sub(r"^( +)# (\w+: )", r"\1\2", path.read_text(), flags=re.MULTILINE)
+    path.write_text(re.sub(r"^# ((?:quantize|  \w+):)", r"\1", text, flags=re.MULTILINE))
     config = load_config(path)
+    assert config.quantize == QuantizeConfig(qat=QatConfig(epochs=3))
     assert config.gates.max_bundle_bytes == 5_000_000
     assert config.evaluate.limit == 1000
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import metadata
@@ -19,16 +19,17 @@ from tfpwl.bundle import Bundle, Producer, write_bundle
 from tfpwl.config import PipelineConfig, digest, load_config
 from tfpwl.data import Dataset, load_dataset
 from tfpwl.errors import BundleError, ConfigError
-from tfpwl.evaluate import evaluate_mixes, measure_latency, teacher_difference
-from tfpwl.mix import Mix
+from tfpwl.evaluate import MAX_GROUPS_FOR_ALL_MIXES, evaluate_mixes, measure_latency, teacher_difference
+from tfpwl.mix import Mix, all_mixes, prefix_order
 from tfpwl.mix import path as walk
 from tfpwl.pipeline.backend import keras_backend
 from tfpwl.pipeline.gates import check_gates
+from tfpwl.pipeline.ladder import WHOLE, Ladder, Rebuilt, Remedy, manifest_entry, read_files, rung_metrics
 from tfpwl.pipeline.reporter import Reporter, Silent
 from tfpwl.pipeline.store import Store
-from tfpwl.report import BuildReport, MixRecord, plot_accuracy_path, render_markdown
+from tfpwl.report import BuildReport, GateResult, MixRecord, RungRecord, plot_accuracy_path, render_markdown
 
-STAGES = ("train", "distill", "baseline", "export", "evaluate")
+STAGES = ("train", "distill", "baseline", "export", "quantize", "evaluate")
 _DIFFERENCE_IMAGES = 100
 _TRAINING_CODE = ("augment", "fused", "models", "pairs", "training")
 
@@ -57,7 +58,7 @@ def build(
     Args:
         config: a pipeline, or the path of its YAML.
         output: folder for everything; ``runs/<name>`` by default. Stages that are already there are not run again.
-        until: the last stage to run: ``train``, ``distill``, ``export`` or ``evaluate``.
+        until: the last stage to run: ``train``, ``distill``, ``export``, ``quantize`` or ``evaluate``.
         start: run this stage and all after it again, even if they are there.
         reporter: hears of the progress.
 
@@ -150,15 +151,22 @@ class _Build:
                 "code": _code("export"),
             }
         )
-        evaluate = digest(
+        measured = {
+            "export": export,
+            "evaluate": {k: c["evaluate"][k] for k in ("mixes", "limit")},
+            "ai-edge-litert": _version("ai-edge-litert"),
+            "code": _code("evaluate", "bundle", "runtime"),
+        }
+        quantize = digest(
             {
-                "export": export,
-                "evaluate": {k: c["evaluate"][k] for k in ("mixes", "limit")},
-                "ai-edge-litert": _version("ai-edge-litert"),
-                "code": _code("evaluate", "bundle", "runtime"),
+                **measured,
+                "quantize": c["quantize"],
+                "litert-quantizer": _version("litert-quantizer"),
+                "ladder": _code("quantize", "pipeline/ladder"),
             }
         )
-        return dict(zip(STAGES, (train, distill, baseline, export, evaluate), strict=True))
+        evaluate = digest(measured if self.config.quantize is None else {**measured, "quantize": quantize})
+        return dict(zip(STAGES, (train, distill, baseline, export, quantize, evaluate), strict=True))
 
     def _work(self) -> dict[str, Callable[[Path], dict[str, Any]]]:
         """The stages to run, in order. Each imports what it needs when it runs, Keras above all."""
@@ -169,10 +177,13 @@ class _Build:
             "export": lambda work: _stages().export(
                 self.config, self.artifacts["distill"], work, self._progress("export")
             ),
-            "evaluate": self._evaluate,
+            "quantize": self._quantize,
+            "evaluate": self._evaluate if self.config.quantize is None else self._evaluate_chosen,
         }
         if not self.config.distill.baseline:
             del steps["baseline"]
+        if self.config.quantize is None:
+            del steps["quantize"]
         return steps
 
     def _stage(self, stage: str, key: str, run: Callable[[Path], dict[str, Any]]) -> None:
@@ -199,15 +210,76 @@ class _Build:
             self.config, self.data, self.artifacts["train"], work, self._progress(stage), method=method
         )
 
-    def _write_bundle(self, folder: Path, accuracy: Mapping[str, float], latency: Mapping[str, float]) -> Bundle:
-        files = {
-            path.stem: path.read_bytes() for path in self.artifacts["export"].glob("*.tflite") if path.stem != "teacher"
-        }
+    def _write_bundle(
+        self,
+        folder: Path,
+        accuracy: Mapping[str, float],
+        latency: Mapping[str, float],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        precision: str = "fp32",
+    ) -> Bundle:
+        """The bundle of ``files``, by default of the chosen rung's, which is the export where there is no ladder."""
+        chosen = None
+        if files is None and "quantize" in self.metrics:
+            chosen = manifest_entry(self.metrics["quantize"])
+            precision = chosen.chosen
+            files = read_files(self.artifacts["quantize"] / self.metrics["quantize"]["chosen"])
+        elif files is None:
+            files = read_files(self.artifacts["export"])
         return write_bundle(
-            folder, files=files, name=self.config.name, precision="fp32",
-            producer=Producer(tfpwl.__version__, _version("tensorflow"), self.config.sha256()),
+            folder, files={stem: model for stem, model in files.items() if stem != WHOLE}, name=self.config.name,
+            precision=precision, producer=Producer(tfpwl.__version__, _version("tensorflow"), self.config.sha256()),
             preprocess=self.data.preprocess, labels=self.data.labels, accuracy=accuracy, latency_ms=latency,
+            quantization=chosen,
         )  # fmt: skip
+
+    def _quantize(self, work: Path) -> dict[str, Any]:
+        section = self.config.quantize
+        if section is None:  # there is no such stage then
+            raise ConfigError("This pipeline has no `quantize:` section.")
+        files = read_files(self.artifacts["export"])
+        path = walk(prefix_order(sum(stem.endswith(".student") for stem in files)))
+        ladder = Ladder(
+            config=section, data=self.data, files=files, path=path,
+            mixes=path if self.config.evaluate.mixes == "path" else _all_or_path(path), work=work,
+            write=lambda folder, files, precision: self._write_bundle(
+                folder, {}, {}, files=files, precision=precision
+            ),
+            seed=self.config.seed, limit=self.config.evaluate.limit, workers=self.config.evaluate.workers,
+            on_progress=self._progress("quantize"),
+        )  # fmt: skip
+
+        return ladder.run(self._remedies(ladder))
+
+    def _remedies(self, ladder: Ladder) -> list[Remedy]:
+        """Equalization costs seconds and no accuracy; training comes after it, on what it gave."""
+        pair, path, balanced = self.artifacts["distill"], ladder.path, ladder.folder_of("equalized")
+
+        def train(work: Path) -> Rebuilt:
+            return _stages().tuned(
+                self.config, self.data, balanced if balanced.is_dir() else pair, path, work,
+                on_progress=self._progress("quantize"),
+            )  # fmt: skip
+
+        equalized = Remedy("equalized", lambda work: _stages().equalized(self.config, self.data, pair, path, work))
+        return [equalized] if ladder.config.qat is None else [equalized, Remedy("qat", train)]
+
+    def _evaluate_chosen(self, work: Path) -> dict[str, Any]:
+        """What the ladder has measured of the rung that it chose."""
+        bundle = self._write_bundle(work / "bundle", {}, {})
+        measured = self.metrics["quantize"]
+        rung = rung_metrics(measured)
+        shutil.rmtree(work / "bundle")
+        return {
+            "accuracy": rung["accuracy"],
+            "mix_bytes": {mix: bundle.mix_bytes(mix) for mix in rung["accuracy"]},
+            "bundle_bytes": rung["bytes"],
+            "order": list(bundle.manifest.order),
+            "latency_ms": rung["latency_ms"],
+            "teacher_difference": rung["teacher_difference"],
+            "num_test_images": measured["num_test_images"],
+        }
 
     def _evaluate(self, work: Path) -> dict[str, Any]:
         limit = self.config.evaluate.limit
@@ -219,7 +291,7 @@ class _Build:
             bundle, x, y, mixes, workers=self.config.evaluate.workers,
             on_progress=lambda done, total: progress(done, total, {}),
         )  # fmt: skip
-        one_piece = (self.artifacts["export"] / "teacher.tflite").read_bytes()
+        one_piece = (self.artifacts["export"] / f"{WHOLE}.tflite").read_bytes()
         metrics: dict[str, Any] = {
             "accuracy": {mix: result.accuracy for mix, result in results.items()},
             "mix_bytes": {mix: bundle.mix_bytes(mix) for mix in results},
@@ -246,7 +318,16 @@ class _Build:
             teacher_difference=measured["teacher_difference"], num_test_images=measured["num_test_images"],
             images_per_s=student["images_per_second"], timings_s=self.timings,
         )  # fmt: skip
-        return replace(report, gates=check_gates(self.config.gates, report, measured["bundle_bytes"]))
+        if (ladder := self.metrics.get("quantize")) is not None:
+            report = replace(
+                report, precision=rung_metrics(ladder)["precision"], choice=ladder["reason"],
+                rungs=tuple(RungRecord.from_metrics(rung, ladder["chosen"]) for rung in ladder["rungs"]),
+                notes=tuple(ladder["notes"]),
+            )  # fmt: skip
+        gates = check_gates(self.config.gates, report, measured["bundle_bytes"])
+        if ladder is not None:
+            gates = (*gates, _ladder_gate(ladder))
+        return replace(report, gates=gates)
 
     def _publish(self, report: BuildReport) -> Bundle:
         accuracy = {str(record.mix): record.accuracy for record in report.path if record.accuracy is not None}
@@ -268,11 +349,26 @@ def _stages() -> Any:
     return stages
 
 
+def _ladder_gate(ladder: Mapping[str, Any]) -> GateResult:
+    chosen, limit = rung_metrics(ladder), f"at most {ladder['max_drop']:g} allowed"
+    found = f"{chosen['name']} loses {max(0.0, chosen['drop']):.2f} points on {chosen['worst_mix']}"
+    best = "" if ladder["passed"] else ", the least of all rungs"
+    return GateResult("quantize.max_drop", ladder["passed"], f"{found}{best}; {limit}")
+
+
+def _all_or_path(path: Sequence[Mix]) -> Sequence[Mix]:
+    """All mixes of a pair of few groups, else those of the path; as :func:`tfpwl.evaluate.evaluate_mixes` chooses."""
+    num_groups = len(path) - 1
+    return all_mixes(num_groups) if num_groups <= MAX_GROUPS_FOR_ALL_MIXES else path
+
+
 def _summary(metrics: Mapping[str, Any]) -> str:
     """One line on what a stage left."""
     if "test_accuracy" in metrics:
         speed = f", {metrics['images_per_second']:.0f} images/s" if metrics["images_per_second"] else ""
         return f"{metrics['parameters']:,} parameters, {100 * metrics['test_accuracy']:.2f} % on the test set{speed}"
+    if "rungs" in metrics:
+        return f"{len(metrics['rungs'])} rungs on {metrics['num_test_images']:,} images; {metrics['chosen']} is chosen"
     if "num_files" in metrics:
         return f"{metrics['num_files']} files, {metrics['bytes']:,} bytes"
     return f"{len(metrics['accuracy'])} mixes on {metrics['num_test_images']:,} images, through the files"

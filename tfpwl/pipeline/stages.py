@@ -20,16 +20,18 @@ from tfpwl.augment import AugmentationSeeds, make_augmentation
 from tfpwl.config import PipelineConfig
 from tfpwl.data import Dataset, Split
 from tfpwl.distill import distill
-from tfpwl.errors import ExportError
+from tfpwl.errors import ExportError, QuantizationError
 from tfpwl.fused import fuse_batchnorm
+from tfpwl.mix import Mix
 from tfpwl.models import build_side
 from tfpwl.pairs import ModelPair, compose, load_pair, load_side, make_pair, save_pair, save_side
+from tfpwl.pipeline.ladder import Rebuilt, calibration_images, read_files
 from tfpwl.pipeline.store import CHECKPOINT
 from tfpwl.training import Batches, History, Seedable, cross_entropy, fit
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 # Seeds of parts that must not draw the same numbers, as offsets to the pipeline's seed.
-_STUDENT_SEED, _CONVERTER_SEED, _AUGMENT_SEED = 1, 2, 3
+_STUDENT_SEED, _CONVERTER_SEED, _AUGMENT_SEED, _QAT_SEED = 1, 2, 3, 4
 _PREDICT_BATCH = 256
 
 
@@ -108,6 +110,55 @@ def export_files(pair: Path, work: Path, batch: int, on_progress: OnProgress) ->
     for stem, content in files.items():
         (work / f"{stem}.tflite").write_bytes(content)
     on_progress(len(files), len(files), {})
+
+
+def equalized(config: PipelineConfig, data: Dataset, pair: Path, mixes: Sequence[Mix], work: Path) -> Rebuilt:
+    """The pair with the channels of its boundaries brought to like ranges, as float files; it answers as before.
+
+    Args:
+        config: the pipeline.
+        data: its data set.
+        pair: artifact of :func:`distil`.
+        mixes: whose data counts.
+        work: an empty folder; the pair stays there.
+    """
+    from tfpwl.quantize.equalize import equalize  # noqa: PLC0415 - used where calibration alone does not do
+
+    samples = config.quantize.calibration.samples if config.quantize is not None else len(data.train)
+    balanced = equalize(load_pair(pair), data.preprocess(calibration_images(data, samples, config.seed)), mixes)
+    return Rebuilt(_exported(config, balanced.pair, work), None)
+
+
+def tuned(config: PipelineConfig, data: Dataset, pair: Path, mixes: Sequence[Mix], work: Path, **to: Any) -> Rebuilt:
+    """The pair after quantization-aware training, as float files, and the boundary ranges it was trained under.
+
+    Args:
+        config: the pipeline; ``quantize.qat`` says how long.
+        data: its data set.
+        pair: artifact of :func:`distil`, or what :func:`equalized` left.
+        mixes: trained under the rounding, those of the path.
+        work: an empty folder; the pair stays there.
+        **to: ``on_progress``.
+
+    Raises:
+        QuantizationError: the pair has a layer that cannot be trained so.
+    """
+    from tfpwl.quantize.qat import fine_tune  # noqa: PLC0415 - imports tf_keras and tfmot when it trains
+
+    chosen = config.quantize.qat if config.quantize is not None else None
+    if chosen is None:
+        raise QuantizationError("The pipeline asks for no quantization-aware training (`quantize.qat`).")
+    seed = config.seed + _QAT_SEED
+    batches = _batches(data, chosen.batch_size, seed)
+    result = fine_tune(load_pair(pair), batches, chosen, mixes=mixes, seed=seed, **to)
+    return Rebuilt(_exported(config, result.pair, work), result.boundaries)
+
+
+def _exported(config: PipelineConfig, pair: ModelPair, work: Path) -> dict[str, bytes]:
+    work.mkdir(parents=True)
+    save_pair(pair, work)
+    export(config, work, work, lambda *_: None)
+    return read_files(work)
 
 
 def _export_in_process(pair: Path, work: Path, batch: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from tfpwl import mix as mixes
 from tfpwl.errors import DataError
 from tfpwl.mix import Mix
+from tfpwl.report.rungs import RungRecord
 
 FORMAT = "tfpwl-metrics"
 VERSION = 1
@@ -59,6 +60,10 @@ class BuildReport:
         images_per_s: of the distillation.
         timings_s: seconds per stage.
         gates: quality gates, in the order of the configuration.
+        precision: of the bundle's files.
+        rungs: of the precision ladder, if there was one.
+        choice: why the ladder's rung was chosen.
+        notes: what went another way than configured, one sentence each.
 
     Raises:
         ValueError: when a mix of the path is missing, or a mix has not one letter per group.
@@ -83,6 +88,10 @@ class BuildReport:
     images_per_s: float | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[GateResult, ...] = ()
+    precision: str = "fp32"
+    rungs: tuple[RungRecord, ...] = ()
+    choice: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wrong = [record.mix for record in self.mixes if len(record.mix) != self.num_groups]
@@ -154,6 +163,8 @@ class BuildReport:
         fields["order"] = tuple(fields["order"])
         fields["mixes"] = tuple(_read_records(fields["mixes"]))
         fields["gates"] = tuple(GateResult(**gate) for gate in fields["gates"])
+        fields["rungs"] = tuple(map(RungRecord.from_metrics, fields.get("rungs", ())))
+        fields["notes"] = tuple(fields.get("notes", ()))
         return cls(**fields)
 
 

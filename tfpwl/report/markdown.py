@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport
-from tfpwl.report.tables import summary_rows
+from tfpwl.report.rungs import BoundaryRecord, RungRecord
+from tfpwl.report.tables import rung_header, rung_rows, summary_rows
 
 
 def render_markdown(report: BuildReport, *, command: str | None = None, figure: str | None = None) -> str:
@@ -27,6 +28,10 @@ def render_markdown(report: BuildReport, *, command: str | None = None, figure: 
     if figure is not None:
         parts.append(f"![Accuracy against bytes loaded]({figure})")
     parts += [f"## Path in order {', '.join(map(str, report.order))}", _path(report)]
+    if report.rungs:
+        parts += ["## Precision ladder", _table(rung_header(report), rung_rows(report))]
+        parts += ["### Accuracy of each rung", _rung_accuracy(report)]
+        parts += ["### Features at the boundaries against the float ones", _boundaries(report.rungs)]
     if report.off_path:
         parts += [f"## All {len(report.mixes)} mixes, through the files", _mixes(report)]
     if report.gates:
@@ -42,6 +47,33 @@ def _path(report: BuildReport) -> str:
         for r, step in zip(report.path, report.steps, strict=True)
     ]  # fmt: skip
     return _table(("mix", "accuracy", "step (points)", "files", "answer"), rows)
+
+
+def _rung_accuracy(report: BuildReport) -> str:
+    on_path = {record.mix for record in report.path}
+    mixes = sorted(report.rungs[0].accuracy, key=lambda mix: (mix not in on_path, mix))
+    rows = [
+        (f"`{mix}`", "yes" if mix in on_path else "", *(units.percent(rung.accuracy.get(mix)) for rung in report.rungs))
+        for mix in mixes
+    ]
+    return _table(("mix", "on the path", *(rung.name for rung in report.rungs)), rows)
+
+
+def _boundaries(rungs: Sequence[RungRecord]) -> str:
+    rounded = [rung for rung in rungs if any(one.snr_db is not None for one in rung.boundaries)]
+    places = list(dict.fromkeys((one.boundary, one.side) for rung in rungs for one in rung.boundaries))
+    found = {(rung.name, one.boundary, one.side): one for rung in rungs for one in rung.boundaries}
+    rows = [
+        (f"{boundary}, {side}", *(_error(found.get((rung.name, boundary, side))) for rung in rounded))
+        for boundary, side in places
+    ]
+    return _table(("boundary", *(f"{rung.name} (SNR, cosine)" for rung in rounded)), rows)
+
+
+def _error(one: BoundaryRecord | None) -> str:
+    if one is None:
+        return units.NOT_MEASURED
+    return f"{'equal' if one.snr_db is None else f'{one.snr_db:.1f} dB'}, {one.cosine:.5f}"
 
 
 def _mixes(report: BuildReport) -> str:

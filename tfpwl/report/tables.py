@@ -9,6 +9,9 @@ from rich.text import Text
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport, MixRecord
 
+# The columns of the ladder for which 80 letters are enough; report.md has all.
+_ON_TERMINAL = (0, 1, 2, 3, 4, 6)
+
 
 def path_table(report: BuildReport) -> Table:
     """The path as a table: mix, accuracy, change to the step before, bytes, milliseconds per answer.
@@ -33,6 +36,38 @@ def mixes_table(report: BuildReport) -> Table:
     return table
 
 
+def rungs_table(report: BuildReport) -> Table:
+    """The precision ladder: bytes, worst loss on the path, milliseconds per answer; the chosen rung in bold."""
+    table = Table(title=f"{report.name}: precision ladder", box=box.SIMPLE_HEAD, title_justify="left")
+    header = rung_header(report)
+    for index in _ON_TERMINAL:
+        table.add_column(header[index], justify="right" if index else "left", no_wrap=True)
+    for rung, row in zip(report.rungs, rung_rows(report), strict=True):
+        table.add_row(*(row[index] for index in _ON_TERMINAL), style="bold" if rung.chosen else "dim")
+    return table
+
+
+def rung_header(report: BuildReport) -> tuple[str, ...]:
+    """The columns of :func:`rung_rows`: median and 90th percentile of both ends of the path, the chosen rung with →."""
+    first, last = report.path[0].mix, report.path[-1].mix
+    return ("rung", "files", "share", "worst loss", f"{first}", "90 %", f"{last}", "90 %")
+
+
+def rung_rows(report: BuildReport) -> list[tuple[str, ...]]:
+    """One row of text per rung: name, bytes, share of the float files' bytes, points lost at most, times per answer."""
+    float_bytes = next((rung.bytes for rung in report.rungs if rung.name == "fp32"), None)
+    first, last = str(report.path[0].mix), str(report.path[-1].mix)
+    rows = []
+    for rung in report.rungs:
+        share = units.NOT_MEASURED if float_bytes is None else f"{rung.bytes / float_bytes:.3f}"
+        loss = f"{rung.drop + 0.0:.2f} {rung.worst_mix}"
+        figures = (rung.latency_ms, rung.latency_p90_ms)
+        times = [units.milliseconds(taken.get(mix)) for mix in (first, last) for taken in figures]
+        name = f"{'→ ' if rung.chosen else ''}{rung.name}{'' if rung.on_ladder else ' (compared)'}"
+        rows.append((name, units.byte_size(rung.bytes), share, loss, *times))
+    return rows
+
+
 def summary_table(report: BuildReport) -> Table:
     """What the build took and how its gates went."""
     table = Table(title=report.name, box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
@@ -54,6 +89,9 @@ def summary_rows(report: BuildReport) -> list[tuple[str, str]]:
     rows.append(("teacher", _side(report.teacher_params, report.teacher_accuracy)))
     if report.teacher_difference is not None:
         rows.append(("teacher's groups against one piece", f"largest difference {report.teacher_difference:.1e}"))
+    if report.choice is not None:
+        rows.append(("precision", f"{report.precision}. {report.choice}"))
+    rows.extend(("note", note) for note in report.notes)
     if report.num_test_images is not None:
         rows.append(("test images", f"{report.num_test_images:,}"))
     if report.images_per_s is not None:

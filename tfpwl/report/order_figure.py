@@ -1,0 +1,74 @@
+"""The picture of load orders: accuracy of the mix that answers against what has been loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfpwl.errors import MissingDependencyError
+from tfpwl.report import units
+
+if TYPE_CHECKING:
+    from tfpwl.evaluate import OrderPlan
+
+# The first order is what the picture is about; the others are there to compare.
+_COLORS = ("#2563eb", "#d97706", "#9ca3af", "#15803d")
+_INK = "#1f2937"
+_MEGA, _KILO = 1e6, 1e3
+
+
+def plot_orders(path: Path, title: str, plans: Mapping[str, OrderPlan], *, unit: str = "bytes") -> None:
+    """Write a PNG with one stair per order: while a step's files load, the mix before it answers.
+
+    Args:
+        path: of the PNG file to write.
+        title: above the picture.
+        plans: by the name for the legend; the first one is drawn in front.
+        unit: of what was loaded, ``"bytes"`` or ``"ms"``.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> plot_orders(Path("orders.png"), "digits", {"planned": plan, "prefix": prefix})     # doctest: +SKIP
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as exc:
+        raise MissingDependencyError("The figure needs matplotlib: pip install 'tfpwl[train]'") from exc
+    figure = Figure(figsize=(7.2, 4.4), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    largest = max(plan.steps[-1].loaded for plan in plans.values())
+    scale, shown = (1.0, "ms") if unit == "ms" else (_MEGA, "MB") if largest >= _MEGA else (_KILO, "kB")
+    for place, (name, plan) in enumerate(plans.items()):
+        _draw(axes, name, plan, scale, _COLORS[place % len(_COLORS)], front=place == 0)
+    _dress(axes, title, f"loaded ({shown})")
+    # No version in the file: equal plans give equal pictures.
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def _draw(axes: Any, name: str, plan: OrderPlan, scale: float, color: str, *, front: bool) -> None:
+    xs = [step.loaded / scale for step in plan.steps]
+    ys = [100 * step.accuracy for step in plan.steps]
+    label = f"{name} ({', '.join(map(str, plan.order))}): {units.percent(plan.mean_accuracy)} on average"
+    axes.step(xs, ys, where="post", color=color, linewidth=2.4 if front else 1.4, zorder=4 if front else 2,
+              marker="o", markersize=6 if front else 4, label=label)  # fmt: skip
+    if front:
+        for step, x, y in zip(plan.steps, xs, ys, strict=True):
+            axes.annotate(step.mix, (x, y), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8.5,
+                          family="monospace", color=_INK, zorder=5)  # fmt: skip
+
+
+def _dress(axes: Any, title: str, x_label: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=_INK, fontweight="bold")
+    axes.set_xlabel(x_label, color=_INK)
+    axes.set_ylabel("test accuracy (%)", color=_INK)
+    axes.set_xlim(left=0)
+    axes.margins(y=0.14)
+    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8.5, labelcolor=_INK)
