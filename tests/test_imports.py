@@ -6,8 +6,8 @@ from pathlib import Path
 import tfpwl
 
 ROOT = Path(tfpwl.__file__).parent
-STAGES = {"distill", "export", "quantize", "evaluate"}
-DEVICE_SIDE = {"errors", "mix", "bundle", "runtime"}
+STAGES = {"distill", "prune", "wave", "export", "quantize", "evaluate"}
+DEVICE_SIDE = {"errors", "mix", "bundle", "runtime", "bench"}
 HEAVY = {"tensorflow", "keras", "pydantic", "yaml", "sklearn", "matplotlib", "PIL"}
 
 
