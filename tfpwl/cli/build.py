@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfpwl.cli.progress import BuildProgress, stderr_console
 
-_STAGE_NAMES = ("train", "distill", "export", "evaluate")
+_STAGE_NAMES = ("train", "distill", "export", "quantize", "evaluate")
 
 
 def pipeline_options(function: Callable[..., Any], metavar: str = "PIPELINE") -> Callable[..., Any]:
@@ -46,7 +46,7 @@ def run_pipeline(pipeline: Path, output: Path | None, overrides: tuple[str, ...]
 @click.command()
 @pipeline_options
 def build(pipeline: Path, output: Path | None, overrides: tuple[str, ...], start: str | None, as_json: bool) -> int:
-    """Run a whole pipeline: teacher, student, files, accuracy of the mixes, bundle, report, gates.
+    """Run a whole pipeline: teacher, student, files, precision, accuracy of the mixes, bundle, report, gates.
 
     Stages whose artifacts are there already are not run again; a run that was interrupted goes on after its last
     epoch. Exit code 1 when a gate fails (the report is written all the same).
@@ -61,10 +61,11 @@ def build(pipeline: Path, output: Path | None, overrides: tuple[str, ...], start
     if as_json:
         click.echo(report.to_json(), nl=False)
     else:
-        from tfpwl.report import mixes_table, path_table, summary_table  # noqa: PLC0415
+        from tfpwl.report import mixes_table, path_table, rungs_table, summary_table  # noqa: PLC0415
 
         console = Console(highlight=False)
-        console.print(path_table(report), mixes_table(report), summary_table(report))
+        ladder = [rungs_table(report)] if report.rungs else []
+        console.print(path_table(report), mixes_table(report), *ladder, summary_table(report))
         console.print(f"bundle  {root / 'bundle'}\nreport  {root / 'report.md'}\nfigure  {root / 'accuracy_path.png'}")
     for gate in report.gates:
         if not gate.passed:

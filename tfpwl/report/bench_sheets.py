@@ -66,10 +66,9 @@ def _verdict(demand: Demand) -> str:
 
 def _value(demand: Demand, value: float) -> str:
     if demand.unit == "×":
-        return f"{value:.2f} ×"
-    return (
-        f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}" + (f" {demand.unit}" if demand.unit else "")
-    )
+        return f"{value:.3f} ×"
+    shown = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
+    return f"{shown} {demand.unit}".strip()
 
 
 def _start_sheet(result: BenchResult, starts: Sequence[StartResult], cold: bool) -> Sheet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -18,14 +19,15 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
 
 
-def rich_table(sheet: Sheet) -> Table:
+def rich_table(sheet: Sheet) -> Group:
     """The sheet for the terminal; a cell that begins with ``not met`` is red."""
-    table = Table(title=sheet.title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(sheet.header):
         table.add_column(column, justify="right" if index else "left")
     for row in sheet.rows:
         table.add_row(*(Text(cell, style="bold red" if cell.startswith("not met") else "") for cell in row))
-    return table
+    # As a title of the table it would be broken to the table's width.
+    return Group(Text(sheet.title, style="italic"), table)
 
 
 def markdown_table(sheet: Sheet) -> str:
