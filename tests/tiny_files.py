@@ -1,4 +1,4 @@
-"""Writes the .tflite files of a tiny untrained pair, and two bad ones: ``python tiny_files.py FOLDER``.
+"""Writes the .tflite files of a tiny untrained pair, both sides in one piece, and two bad ones: ``python tiny_files.py FOLDER``.
 
 A script of its own, so that tests of the device side do not load TensorFlow into their process.
 """
@@ -46,6 +46,11 @@ def main(folder: Path) -> None:
     for i, (narrow, wide) in enumerate(zip(STUDENT_WIDTHS, TEACHER_WIDTHS, strict=True)):
         models[f"b{i}.encoder"] = conv(wide, narrow, 1, None)
         models[f"b{i}.decoder"] = conv(narrow, wide, 1, None)
+    for side in ("student", "teacher"):
+        x = inputs = keras.Input(batch_shape=(1, *SHAPE))
+        for i in range(3):
+            x = models[f"g{i}.{side}"](x)
+        models[f"whole.{side}"] = keras.Model(inputs, x)
     models["bad.free_batch"] = head(STUDENT_WIDTHS[1], batch=None)
     models["bad.nan"] = head(STUDENT_WIDTHS[1], bias=float("nan"))
     for stem, model in models.items():

@@ -92,7 +92,11 @@ def plan(
         from tfpwl.report.order_figure import plot_orders  # noqa: PLC0415
 
         title = f"{manifest.name}: accuracy against what is loaded"
-        plot_orders(figure, title, {"planned": found, **others}, unit="ms" if cost == "time" else "bytes")
+        # Often the manifest's order is one of the others.
+        drawn = {found.order: ("planned", found)}
+        for name, other in others.items():
+            drawn.setdefault(other.order, (name, other))
+        plot_orders(figure, title, dict(drawn.values()), unit="ms" if cost == "time" else "bytes")
         click.echo(f"Drawn: {figure}", err=True)
     if write:
         _write(opened, found.order, source.known)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -95,41 +97,53 @@ class ChainLoader:
         return Chain(mix, steps, self._engine.connect([step.group for step in steps]))
 
     def _load_together(self, entries: list[FileEntry]) -> list[Step]:
-        """Load files in two threads, so that one file's sum is checked while the engine packs another one's weights.
+        """Load files while another thread reads, and checks the sums of, the ones that come after.
 
-        The largest first: where one file has most of the weights, the others are ready when it is.
+        That thread begins with the largest file, this one with the smallest, until they meet; what was read beside is
+        loaded here, because two loads at once take longer than one after the other (2 cores, 0.9 MB of int8: 4.6 ms
+        instead of 2.0).
         """
-        waiting = deque(sorted(entries, key=lambda entry: -entry.bytes))
-        loaded: list[Step] = []
-        errors: list[BaseException] = []
+        unread = deque(sorted(entries, key=lambda entry: entry.bytes))
+        ready: queue.SimpleQueue[tuple[FileEntry, ModelBytes | BaseException]] = queue.SimpleQueue()
 
-        def work() -> None:
-            while not errors:
+        def read_ahead() -> None:
+            while unread:
                 try:
-                    entry = waiting.popleft()
+                    entry = unread.pop()
                 except IndexError:
                     return
                 try:
-                    loaded.append(self._load(entry))
+                    ready.put((entry, self._read(entry)))
                 except BaseException as exc:
-                    errors.append(exc)
+                    ready.put((entry, exc))
 
-        beside = threading.Thread(target=work, name="tfpwl-load")
+        beside = threading.Thread(target=read_ahead, name="tfpwl-read")
+        steps: list[Step] = []
         try:
-            # Raises where the process ends already; then this thread does it all.
-            beside.start()
-        except RuntimeError:
-            work()
-        else:
-            work()
-            beside.join()
-        try:
-            if errors:
-                raise errors[0]
-            return loaded
+            # Raises where the process ends already, or has no thread left; then this thread does it all.
+            with suppress(RuntimeError):
+                beside.start()
+            while len(steps) < len(entries):
+                steps.append(self._load_next(unread, ready))
         finally:
-            # An error that is kept holds this frame; it should not hold the other files, too.
-            loaded, errors = [], []
+            unread.clear()
+            if beside.ident is not None:
+                beside.join()
+        return steps
+
+    def _load_next(
+        self, unread: deque[FileEntry], ready: queue.SimpleQueue[tuple[FileEntry, ModelBytes | BaseException]]
+    ) -> Step:
+        """Load what was read beside; if nothing was, the smallest file that nobody reads yet."""
+        try:
+            if ready.empty():
+                return self._load(unread.popleft())
+        except IndexError:
+            pass
+        entry, content = ready.get()
+        if isinstance(content, BaseException):
+            raise content
+        return self._load(entry, content=content)
 
     def _load_within(self, entries: list[FileEntry], budget: int, warm_up: bool) -> list[Step]:
         """Load files one after another, as long as they fit: a file is read to know what it takes, then loaded."""
