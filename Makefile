@@ -3,13 +3,31 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test android android-tools android-fixtures lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tfpwl build pipelines/digits_resnet.yaml
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
+	@command -v mvn >/dev/null || echo "The Android library was not tested: there is no Maven. See \`make android\`."
+
+# The Android library: compiled, checked against API 24, dexed, tested on the JVM. Maven fetches what the POMs name.
+FIXTURES := android_bench/build/fixtures
+android: android-tools $(FIXTURES)/fixtures.json
+	cd android_bench && mvn -q -B -ntp verify
+
+android-tools:
+	@command -v mvn >/dev/null && command -v javac >/dev/null \
+		&& test "$$(javac -version 2>&1 | sed 's/javac \([0-9]*\).*/\1/')" -ge 17 \
+		|| { echo "The Android library needs a JDK of version 17 or newer and Maven." \
+			"On Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 2; }
+
+android-fixtures: $(FIXTURES)/fixtures.json
+
+$(FIXTURES)/fixtures.json: android_bench/fixtures.py tests/tiny_files.py tests/broken_bundles.py \
+		tests/broken_bundles.json $(wildcard tfpwl/bundle/*.py tfpwl/quantize/*.py) | $(VENV)/.installed
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python android_bench/fixtures.py $(FIXTURES)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -27,5 +45,5 @@ $(VENV)/.installed: requirements.txt setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build android_bench/build android_bench/*/target *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -125,6 +125,10 @@ class ChainLoader:
                 beside.start()
             while len(steps) < len(entries):
                 steps.append(self._load_next(unread, ready))
+        except BaseException:
+            # Who keeps the error keeps this frame; it should not keep the groups, too.
+            steps.clear()
+            raise
         finally:
             unread.clear()
             if beside.ident is not None:
