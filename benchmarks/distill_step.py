@@ -2,9 +2,10 @@
 
     python benchmarks/distill_step.py [--rounds 3] [--batch 128] [--mixes 8]
 
-The straightforward step computes the losses as docs/distillation.md writes them, one forward pass after another: teacher, student, and the
-whole mix from the input on, with Keras' own layers, compiled by tf.function once per mix. Both sides train the
-`resnet-cifar` pair on the same random images with the same mixes; medians over the steps are printed as JSON.
+The straightforward step computes the losses as docs/distillation.md writes them, one forward pass after another:
+teacher, student, and the whole mix from the input on, with Keras' own layers, compiled by tf.function once per mix.
+Both sides train the `resnet-cifar` pair on the same random images with the same mixes; medians over the steps are
+printed as JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Writes the .tflite files of a tiny untrained pair, both sides in one piece, and two bad ones: ``python tiny_files.py FOLDER``.
+"""Writes the .tflite files of a tiny untrained pair, both sides in one piece, and two bad ones.
+
+    python tiny_files.py FOLDER
 
 A script of its own, so that tests of the device side do not load TensorFlow into their process.
 """

@@ -1,0 +1,102 @@
+package tfpwl.runtime;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.concurrent.Callable;
+import java.util.logging.Level;
+import java.util.logging.Logger;
+import org.jetbrains.annotations.NotNull;
+import org.tensorflow.lite.Delegate;
+import org.tensorflow.lite.TensorFlowLite;
+import tfpwl.EngineException;
+
+/** TensorFlow Lite's {@code Interpreter}, on the CPU with XNNPACK or, where asked for, on the GPU. */
+public final class InterpreterEngine implements Engine {
+    private static final Logger LOGGER = Logger.getLogger("tfpwl.runtime");
+
+    /** Whether files run on the GPU. Its numbers differ from the CPU's in the last digits. */
+    public enum Gpu {
+        NEVER,
+        /** Where the app has {@code tensorflow-lite-gpu} and the device's driver takes the file; else the CPU. */
+        IF_PRESENT,
+        /** A file that the GPU does not take fails to load. */
+        ALWAYS
+    }
+
+    private final Gpu gpu;
+
+    /** On the CPU. */
+    public InterpreterEngine() {
+        this(Gpu.NEVER);
+    }
+
+    public InterpreterEngine(@NotNull Gpu gpu) {
+        this.gpu = gpu;
+    }
+
+    @Override
+    @NotNull
+    public String name() {
+        return gpu == Gpu.NEVER ? "interpreter" : "interpreter with GPU";
+    }
+
+    /**
+     * What the app's TFLite library says of itself.
+     *
+     * @throws EngineException when the app has none, or none for this device's ABI
+     */
+    @Override
+    @NotNull
+    public String tfliteLevel() {
+        try {
+            return TfliteLevel.of(TensorFlowLite.runtimeVersion());
+        } catch (LinkageError exc) {
+            throw noLibrary(exc);
+        } catch (RuntimeException exc) {
+            throw noLibrary(exc);
+        }
+    }
+
+    private static EngineException noLibrary(Throwable exc) {
+        return new EngineException("The app has no TensorFlow Lite for this device (" + exc + "). Add "
+                + "org.tensorflow:tensorflow-lite:2.16.1 to its dependencies, and its ABI to abiFilters.", exc);
+    }
+
+    @Override
+    @NotNull
+    public LoadedGroup load(@NotNull final ByteBuffer model, final int threads) {
+        if (gpu != Gpu.NEVER) {
+            try {
+                // OpenGL's delegate runs only in the thread that made it; answers come from any.
+                return new ThreadBoundGroup(new Callable<LoadedGroup>() {
+                    @Override
+                    public LoadedGroup call() {
+                        return loadWithDelegate(model, threads);
+                    }
+                });
+            } catch (EngineException exc) {
+                if (gpu == Gpu.ALWAYS) {
+                    throw exc;
+                }
+                LOGGER.log(Level.INFO, "The CPU takes the place of the GPU: {0}", exc.getMessage());
+            }
+        }
+        return new InterpreterGroup(model, threads, null);
+    }
+
+    private static LoadedGroup loadWithDelegate(ByteBuffer model, int threads) {
+        Delegate delegate = GpuDelegates.make();
+        try {
+            return new InterpreterGroup(model, threads, delegate);
+        } catch (EngineException exc) {
+            GpuDelegates.close(delegate);
+            throw exc;
+        }
+    }
+
+    @Override
+    @NotNull
+    public ByteBuffer allocate(int bytes) {
+        return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+    }
+}
