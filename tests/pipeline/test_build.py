@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -203,3 +204,23 @@ def test_the_command_line_exits_2_with_the_message_and_no_traceback(pipeline_tex
     assert done.returncode == 2
     assert done.stderr.startswith("Error: Boundary 0: the student has 8 channels and the teacher 6;")
     assert "Traceback" not in done.stderr
+
+
+def student_kernel(artifacts):
+    (path,) = artifacts["distill"].glob("g0.student.keras")
+    return keras.saving.load_model(path).weights[0].numpy()
+
+
+@pytest.mark.parametrize("start", ["wave", "random", "select", "prune"])
+def test_a_student_can_start_from_something_else(built, tiny_config, recorder, tmp_path, start):
+    out = shutil.copytree(built.output, tmp_path / "out")
+    overrides = [f"student.init={start}", "student.widths=[3, 4]", "distill.epochs=1", "distill.learning_rate=1e-9"]
+    if start == "wave":
+        overrides.append("wave={condense: {epochs: 1}, scaler_steps: 3}")
+    watched = recorder()
+    result = build(tiny_config(*overrides), out, until="distill", reporter=watched)
+    assert watched.ran == (["condense", "distill"] if start == "wave" else ["distill"])
+    assert watched.cached == ["train"]
+    fresh = build(tiny_config(*overrides[1:4]), out, until="distill")
+    # With next to no learning rate the student is still what it started from.
+    assert np.abs(student_kernel(result.artifacts) - student_kernel(fresh.artifacts)).max() > 0.01

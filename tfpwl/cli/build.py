@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tfpwl.cli.progress import BuildProgress, stderr_console
 
-_STAGE_NAMES = ("train", "distill", "export", "quantize", "evaluate")
+_STAGE_NAMES = ("train", "condense", "distill", "export", "quantize", "evaluate")
 
 
 def pipeline_options(function: Callable[..., Any], metavar: str = "PIPELINE") -> Callable[..., Any]:

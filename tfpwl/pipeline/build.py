@@ -29,7 +29,7 @@ from tfpwl.pipeline.reporter import Reporter, Silent
 from tfpwl.pipeline.store import Store
 from tfpwl.report import BuildReport, GateResult, MixRecord, RungRecord, plot_accuracy_path, render_markdown
 
-STAGES = ("train", "distill", "baseline", "export", "quantize", "evaluate")
+STAGES = ("train", "condense", "distill", "baseline", "export", "quantize", "evaluate")
 _DIFFERENCE_IMAGES = 100
 _TRAINING_CODE = ("augment", "fused", "models", "pairs", "training")
 
@@ -139,7 +139,10 @@ class _Build:
             "augment": c["data"]["augment"],
         }
         train = digest({**base, "teacher": c["teacher"]})
+        condense = digest({"train": train, "student": c["student"], "wave": c["wave"], "code": _code("wave")})
         student = {"train": train, "student": c["student"], "code": _code("distill", "mix")}
+        if self.config.student.init != "fresh":
+            student["start"] = condense
         settings = {k: v for k, v in c["distill"].items() if k not in ("method", "baseline")}
         distill = digest({**student, "distill": settings, "method": c["distill"]["method"]})
         baseline = digest({**student, "distill": settings, "method": "kd"})
@@ -166,12 +169,15 @@ class _Build:
             }
         )
         evaluate = digest(measured if self.config.quantize is None else {**measured, "quantize": quantize})
-        return dict(zip(STAGES, (train, distill, baseline, export, quantize, evaluate), strict=True))
+        return dict(zip(STAGES, (train, condense, distill, baseline, export, quantize, evaluate), strict=True))
 
     def _work(self) -> dict[str, Callable[[Path], dict[str, Any]]]:
         """The stages to run, in order. Each imports what it needs when it runs, Keras above all."""
         steps: dict[str, Callable[[Path], dict[str, Any]]] = {
             "train": lambda work: _stages().train(self.config, self.data, work, self._progress("train")),
+            "condense": lambda work: _stages().condense(
+                self.config, self.data, self.artifacts["train"], work, self._progress("condense")
+            ),
             "distill": lambda work: self._distil(work, "distill", self.config.distill.method),
             "baseline": lambda work: self._distil(work, "baseline", "kd"),
             "export": lambda work: _stages().export(
@@ -180,6 +186,8 @@ class _Build:
             "quantize": self._quantize,
             "evaluate": self._evaluate if self.config.quantize is None else self._evaluate_chosen,
         }
+        if self.config.student.init != "wave":
+            del steps["condense"]
         if not self.config.distill.baseline:
             del steps["baseline"]
         if self.config.quantize is None:
@@ -207,8 +215,9 @@ class _Build:
 
     def _distil(self, work: Path, stage: str, method: str) -> dict[str, Any]:
         return _stages().distil(
-            self.config, self.data, self.artifacts["train"], work, self._progress(stage), method=method
-        )
+            self.config, self.data, self.artifacts["train"], work, self._progress(stage), method=method,
+            templates=self.artifacts.get("condense"),
+        )  # fmt: skip
 
     def _write_bundle(
         self,
@@ -369,6 +378,8 @@ def _summary(metrics: Mapping[str, Any]) -> str:
         return f"{metrics['parameters']:,} parameters, {100 * metrics['test_accuracy']:.2f} % on the test set{speed}"
     if "rungs" in metrics:
         return f"{len(metrics['rungs'])} rungs on {metrics['num_test_images']:,} images; {metrics['chosen']} is chosen"
+    if "templates" in metrics:
+        return f"{metrics['templates']:,} numbers in templates of {', '.join(metrics['kinds'])}"
     if "num_files" in metrics:
         return f"{metrics['num_files']} files, {metrics['bytes']:,} bytes"
     return f"{len(metrics['accuracy'])} mixes on {metrics['num_test_images']:,} images, through the files"

@@ -28,7 +28,9 @@ from tfpwl.pairs import ModelPair, compose, load_pair, load_side, make_pair, sav
 from tfpwl.pipeline.ladder import Rebuilt, calibration_images, read_files
 from tfpwl.pipeline.store import CHECKPOINT
 from tfpwl.training import Batches, History, Seedable, cross_entropy, fit
+from tfpwl.wave import condense_pipeline, load_templates, save_templates, start_student
 
+TEMPLATES = "templates.npz"
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 # Seeds of parts that must not draw the same numbers, as offsets to the pipeline's seed.
 _STUDENT_SEED, _CONVERTER_SEED, _AUGMENT_SEED, _QAT_SEED = 1, 2, 3, 4
@@ -57,8 +59,27 @@ def train(config: PipelineConfig, data: Dataset, work: Path, on_progress: OnProg
     return _finish(work, history, compose(teacher, "teacher"), data)
 
 
+def condense(
+    config: PipelineConfig, data: Dataset, teacher: Path, work: Path, on_progress: OnProgress
+) -> dict[str, Any]:
+    """Condense the teacher into weight templates (``wave:``); leaves ``templates.npz``."""
+    keras.utils.set_random_seed(config.seed)
+    made = condense_pipeline(
+        config, data, load_side(teacher, "teacher"), checkpoint=work / CHECKPOINT, on_progress=on_progress
+    )
+    save_templates(made, work / TEMPLATES)
+    return {"templates": made.num_parameters, "kinds": sorted(made.templates)}
+
+
 def distil(
-    config: PipelineConfig, data: Dataset, teacher: Path, work: Path, on_progress: OnProgress, *, method: str
+    config: PipelineConfig,
+    data: Dataset,
+    teacher: Path,
+    work: Path,
+    on_progress: OnProgress,
+    *,
+    method: str,
+    templates: Path | None = None,
 ) -> dict[str, Any]:
     """Train the student (and, by PWL, the converters); leaves the pair and ``metrics.json``.
 
@@ -69,9 +90,14 @@ def distil(
         work: folder to write into.
         on_progress: called with steps done, steps in all, metrics.
         method: ``pwl`` or ``kd``.
+        templates: artifact of :func:`condense`, for a student that starts from it.
     """
     keras.utils.set_random_seed(config.seed + _STUDENT_SEED)
     pair = _pair(config, data, load_side(teacher, "teacher"))
+    start_student(
+        pair.student, config, data, teacher=pair.teacher,
+        templates=None if templates is None else load_templates(templates / TEMPLATES), on_progress=on_progress,
+    )  # fmt: skip
     augment, seedables = _augmentation(config, data)
     history = distill(
         pair,
