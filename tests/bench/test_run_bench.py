@@ -47,7 +47,9 @@ def test_everything_is_measured_in_one_run(with_rivals, tmp_path):
     assert result.crowd.asked > 0
     assert (result.crowd.lost, result.crowd.wrong) == (0, 0)
     assert result.rounds is not None
-    assert (result.rounds.files_left, result.rounds.threads_left) == (0, 0)
+    # Fewer than before is no leak: a thread of the first round may have ended meanwhile.
+    assert result.rounds.files_left <= 0
+    assert result.rounds.threads_left <= 0
     assert steps[-1][0] == steps[-1][1]
     assert "Medians of 2 processes: for trying out, not for a table." in result.notes
     assert BenchResult.from_json(result.to_json()) == result
