@@ -156,7 +156,7 @@ def test_from_a_stage_behind_the_last_one_is_refused_and_removes_nothing(built, 
 
 
 def test_an_unknown_stage_is_refused(tiny_config, tmp_path):
-    with pytest.raises(ConfigError, match="Received stage 'distil'; expected one of train, distill"):
+    with pytest.raises(ConfigError, match="Received stage 'distil'; expected one of train, condense, distill"):
         build(tiny_config(), tmp_path, until="distil")
 
 
