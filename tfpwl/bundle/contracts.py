@@ -22,7 +22,7 @@ from tfpwl.bundle.version import check_runtime, installed_tflite_level, parse_ve
 from tfpwl.errors import BundleError, ContractError, IntegrityError, ManifestError
 from tfpwl.mix import Mix
 
-# What a dynamic batch leaves behind (FACTS.md, Export).
+# What a dynamic batch leaves behind.
 DYNAMIC_OPERATORS = frozenset({"SHAPE", "GATHER", "PACK", "REDUCE_PROD"})
 
 

@@ -78,7 +78,7 @@ class InterpreterEngine:
     """The TFLite ``Interpreter`` of ``ai-edge-litert`` on the CPU, with XNNPACK.
 
     The binding keeps Python's global lock while it loads a file, so a load in the background delays answers by
-    milliseconds per megabyte (FACTS.md); answers stay right.
+    milliseconds per megabyte; answers stay right.
     """
 
     name = "interpreter"

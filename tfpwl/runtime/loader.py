@@ -72,7 +72,7 @@ class ChainLoader:
             mix: one letter per group of the bundle.
             current: a chain to share loaded files with.
             warm_up: run each new file once. XNNPACK packs weights and touches pages in the first run (100 ms for
-                100 MB, FACTS.md); an answer should not wait for that.
+                100 MB); an answer should not wait for that.
             budget: bytes that ``current`` and the new files together may take.
 
         Raises:
