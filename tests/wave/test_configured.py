@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from tfpwl.config import ConfigError, validate
+from tfpwl.config import validate
 from tfpwl.data import load_dataset
+from tfpwl.errors import ConfigError
 from tfpwl.models import build_side
 from tfpwl.wave import condense_pipeline, find_kernels, load_templates, save_templates, start_student
 from tfpwl.wave.configured import derive_size

@@ -60,11 +60,12 @@ def _draw(axes: Any, report: BuildReport) -> None:
         axes.scatter(*zip(*_kd_point(report, scale), strict=True), marker="D", s=42, color=_ORANGE,
                      edgecolors="white", linewidths=1, zorder=4,
                      label=f"student by plain distillation, {units.percent(report.kd_accuracy)}")  # fmt: skip
-    _dress(axes, f"{report.name}: accuracy against bytes loaded", f"bytes of the mix's files ({unit})")
+    dress(axes, f"{report.name}: accuracy against bytes loaded", f"bytes of the mix's files ({unit})")
     _label(axes, [str(r.mix) for r in path], *_points(path, scale), obstacles=_kd_point(report, scale))
 
 
-def _dress(axes: Any, title: str, x_label: str) -> None:
+def dress(axes: Any, title: str, x_label: str, *, columns: int = 4) -> None:
+    """Title, axes and legend of a figure of accuracy against bytes."""
     axes.set_title(title, loc="left", fontsize=11, color=_INK, fontweight="bold")
     axes.set_xlabel(x_label, color=_INK)
     axes.set_ylabel("test accuracy (%)", color=_INK)
@@ -76,7 +77,7 @@ def _dress(axes: Any, title: str, x_label: str) -> None:
     axes.spines[["left", "bottom"]].set_color("#9ca3af")
     axes.tick_params(colors="#4b5563", labelsize=9)
     # Outside, so that it never lies on a mix.
-    axes.figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8.5, labelcolor=_INK)
+    axes.figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, labelcolor=_INK)
 
 
 def _label(axes: Any, texts: list[str], xs: list[float], ys: list[float], obstacles: list[tuple[float, float]]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfpwl.errors import MissingDependencyError
 from tfpwl.report import units
+from tfpwl.report.figure import dress
 
 if TYPE_CHECKING:
     from tfpwl.evaluate import OrderPlan
@@ -45,7 +46,7 @@ def plot_orders(path: Path, title: str, plans: Mapping[str, OrderPlan], *, unit:
     scale, shown = (1.0, "ms") if unit == "ms" else (_MEGA, "MB") if largest >= _MEGA else (_KILO, "kB")
     for place, (name, plan) in enumerate(plans.items()):
         _draw(axes, name, plan, scale, _COLORS[place % len(_COLORS)], front=place == 0)
-    _dress(axes, title, f"loaded ({shown})")
+    dress(axes, title, f"loaded ({shown})", columns=1)
     # No version in the file: equal plans give equal pictures.
     figure.savefig(path, format="png", metadata={"Software": None})
 
@@ -60,15 +61,3 @@ def _draw(axes: Any, name: str, plan: OrderPlan, scale: float, color: str, *, fr
         for step, x, y in zip(plan.steps, xs, ys, strict=True):
             axes.annotate(step.mix, (x, y), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8.5,
                           family="monospace", color=_INK, zorder=5)  # fmt: skip
-
-
-def _dress(axes: Any, title: str, x_label: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=_INK, fontweight="bold")
-    axes.set_xlabel(x_label, color=_INK)
-    axes.set_ylabel("test accuracy (%)", color=_INK)
-    axes.set_xlim(left=0)
-    axes.margins(y=0.14)
-    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8.5, labelcolor=_INK)

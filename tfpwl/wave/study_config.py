@@ -9,23 +9,14 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from tfpwl.config import (
-    CondenseConfig,
-    DataSection,
-    ModelConfig,
-    Positive,
-    TeacherConfig,
-    TrainConfig,
-    _Section,
-    digest,
-    load_as,
-)
+from tfpwl.config import CondenseConfig, DataSection, ModelConfig, Section, TeacherConfig, TrainConfig, digest, load_as
+from tfpwl.config.section import Positive
 
 Start = Literal["wave", "random", "select", "prune"]
 Factor = Annotated[float, Field(gt=0.0)]
 
 
-class FamilyStudy(_Section):
+class FamilyStudy(Section):
     """One family: its teacher, its templates and the sizes that start from them."""
 
     teacher: TeacherConfig

@@ -1,0 +1,46 @@
+"""The pipeline YAML as typed, frozen models; what it does not know it refuses, with the line and a hint.
+
+Example:
+    >>> config = parse_config("name: demo\\ndata: {name: digits}\\nteacher: {family: lenet5}\\n")
+    >>> config.distill.temperature
+    2.0
+"""
+
+from tfpwl.config.data import AugmentConfig, DataConfig, DataSection
+from tfpwl.config.models import ModelConfig, StudentConfig, TeacherConfig
+from tfpwl.config.pipeline import PipelineConfig, load_config, parse_config, validate
+from tfpwl.config.quantize import CalibrationConfig, QatConfig, QuantizeConfig, QuantizeGateConfig
+from tfpwl.config.reading import digest, load_as, parse_as, validate_as
+from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig
+from tfpwl.config.section import Section
+from tfpwl.config.training import DistillConfig, TrainConfig
+from tfpwl.config.wave import CondenseConfig, WaveConfig
+
+__all__ = [
+    "AugmentConfig",
+    "CalibrationConfig",
+    "CondenseConfig",
+    "DataConfig",
+    "DataSection",
+    "DistillConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "GatesConfig",
+    "ModelConfig",
+    "PipelineConfig",
+    "QatConfig",
+    "QuantizeConfig",
+    "QuantizeGateConfig",
+    "Section",
+    "StudentConfig",
+    "TeacherConfig",
+    "TrainConfig",
+    "WaveConfig",
+    "digest",
+    "load_as",
+    "load_config",
+    "parse_as",
+    "parse_config",
+    "validate",
+    "validate_as",
+]
