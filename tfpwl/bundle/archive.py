@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import stat
 import struct
 import weakref
@@ -135,7 +134,7 @@ class PackStore:
             raw = data[at + CENTRAL.size : at + CENTRAL.size + n]
             at += CENTRAL.size + n
             name = raw.decode("ascii", "replace")
-            if mark != CENTRAL_MARK or not re.fullmatch(PLAIN_NAME, name):
+            if mark != CENTRAL_MARK or not PLAIN_NAME.fullmatch(name):
                 self._fail(f"the zip's directory has a broken entry or the name {name[:80]!r}; expected plain names")
             if method != 0 or flags != 0 or packed != size or extra or comment or disk:
                 self._fail(f"{name} is compressed, encrypted or carries extra fields; expected it stored as it is")

@@ -1,6 +1,7 @@
 """The LiteRT C API of ``libLiteRt.so`` (in ``ai-edge-litert``) through ctypes: only the calls that the engine needs.
 
-ctypes lets go of Python's global lock during every call, which the package's own bindings do not while they load.
+ctypes lets go of Python's global lock during every call that takes long (:data:`_LONG`), which the package's own
+bindings do not while they load.
 
 A wrong declaration crashes the process instead of raising, and the API changes between releases: in 2.1 to 2.3
 ``LiteRtCreateModelFromBuffer`` got the environment as its first argument. So the library is used only in the
@@ -129,27 +130,42 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "LiteRtRunCompiledModel": (_Handle, c_size_t, c_size_t, _Out, c_size_t, _Out),
 }
 
+# Those that load, pack or run: other threads go on meanwhile. The others take a microsecond, less than giving the
+# global lock to another thread and getting it back.
+_LONG = frozenset(
+    {
+        "LiteRtCreateEnvironment",
+        "LiteRtCreateModelFromBuffer",
+        "LiteRtDestroyModel",
+        "LiteRtCreateCompiledModel",
+        "LiteRtDestroyCompiledModel",
+        "LiteRtRunCompiledModel",
+    }
+)
+
 
 class Library:
     """The bound functions and the one environment of this process."""
 
     def __init__(self, path: Path, version: str) -> None:
         self.version = version
+        self._functions: dict[str, Any] = {}
         try:
-            self._library = ctypes.CDLL(str(path))
+            releasing, keeping = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
             # libc's own free as the destructor of an options' text, which must outlive this call.
             self._libc = ctypes.CDLL(None)
             self._libc.strdup.restype = c_void_p
         except OSError as exc:
             raise EngineError(f"Cannot load {path}: {exc}. Install ai-edge-litert again.") from exc
-        missing = [name for name in _FUNCTIONS if not hasattr(self._library, name)]
+        missing = [name for name in _FUNCTIONS if not hasattr(keeping, name)]
         if missing:
             raise EngineError(f"{path} lacks {', '.join(missing)}; install ai-edge-litert {_versions()} again.")
         for name, arguments in _FUNCTIONS.items():
-            function = getattr(self._library, name)
+            function = getattr(releasing if name in _LONG else keeping, name)
             function.argtypes = arguments
             function.restype = None if name.startswith("LiteRtDestroy") else c_int
-        self.run = self._library.LiteRtRunCompiledModel
+            self._functions[name] = function
+        self.run = self._functions["LiteRtRunCompiledModel"]
         self._environment: c_void_p | None = None
         self._lock = threading.Lock()
 
@@ -160,7 +176,7 @@ class Library:
             MemoryError: the status says so.
             EngineError: any other status but OK.
         """
-        status = getattr(self._library, name)(*arguments)
+        status = self._functions[name](*arguments)
         if status:
             raise MemoryError if status == _OUT_OF_MEMORY else EngineError(f"{name}: {describe(status)}")
 
@@ -181,7 +197,7 @@ class Library:
     def destroy(self, what: str, handle: c_void_p | None) -> None:
         """``LiteRtDestroy<what>``."""
         if handle:
-            getattr(self._library, f"LiteRtDestroy{what}")(handle)
+            self._functions[f"LiteRtDestroy{what}"](handle)
 
     @property
     def environment(self) -> c_void_p:

@@ -24,6 +24,7 @@ from tfpwl.runtime import litert
 from tfpwl.runtime.engine import Array, LoadedGroup, ModelBytes
 from tfpwl.runtime.footprint import loaded_bytes
 from tfpwl.runtime.litert import RankedTensorType
+from tfpwl.runtime.memory import limit_retention
 from tfpwl.runtime.weight_cache import WeightCache
 
 # What the library asks of memory that it did not allocate itself; XNNPACK may read a little past the end.
@@ -53,6 +54,7 @@ class LiteRtEngine:
 
     def __init__(self, *, cache_dir: str | os.PathLike[str] | None = None) -> None:
         self._library = litert.load_library()
+        limit_retention()  # 0.1 ms, which no model should wait for
         self.cache = None if cache_dir is None else WeightCache(cache_dir, self._library.version)
 
     @property
