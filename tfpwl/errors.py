@@ -10,16 +10,29 @@
     ├── TrainingError        training cannot start, go on or resume
     ├── ExportError          a group cannot be written as .tflite
     ├── QuantizationError    a file cannot be calibrated or quantized
+    ├── StoreError           an artifact of a build cannot be written: a full disk, a read-only folder
+    ├── WorkerError          other processes cannot do a build's work
     ├── BundleError          a bundle on disk cannot be used
     │   ├── ManifestError    manifest.json is missing, broken or breaks its schema
     │   ├── IntegrityError   a file is missing, cut short or has another checksum
     │   ├── PullError        a bundle cannot be fetched from a server
     │   ├── SignatureError   the manifest's signature is missing or wrong, or a key cannot be used
     │   ├── ContractError    a file breaks a contract of the bundle format
-    │   └── RuntimeTooOldError   the bundle needs a newer TFLite runtime
+    │   ├── RuntimeTooOldError   the bundle needs a newer TFLite runtime
+    │   ├── TiersError       tiers.json is missing, broken or breaks its schema
+    │   └── NoTierError      no tier fits the device (exit code 1)
+    ├── ProfileError         a device profile is missing, broken, or has no figure for what is asked
     ├── EngineError          an engine could not load or run a file
     │   ├── OutOfMemoryError     there is not enough memory for it
     │   └── ClosedError          the model was closed
+    ├── DeviceError          a phone cannot do what was asked
+    │   ├── NoDeviceError        none is connected, or not the one that was named
+    │   ├── UnauthorizedError    nobody has allowed this computer on its screen
+    │   ├── DeviceOfflineError   the connection to it was lost
+    │   ├── StorageFullError     its storage is full
+    │   ├── WrongAbiError        a program is for other processors than its own
+    │   ├── DeviceCrashError     a program on it died of a signal
+    │   └── DeviceTimeoutError   it, or a program on it, did not answer in time
     ├── MissingDependencyError   an optional package is not installed
     └── GateError            a quality gate or a check failed (exit code 1)
 
@@ -64,6 +77,14 @@ class QuantizationError(TfpwlError):
     """A .tflite file cannot be calibrated or quantized: its data, its activations or its operators do not allow it."""
 
 
+class StoreError(TfpwlError):
+    """An artifact of a build cannot be written: the disk is full, or the folder is read-only; what is there is kept."""
+
+
+class WorkerError(TfpwlError):
+    """Other processes cannot do a build's work: there is no such cluster, or a task loses its worker each time."""
+
+
 class BundleError(TfpwlError):
     """A bundle on disk cannot be used."""
 
@@ -92,6 +113,20 @@ class RuntimeTooOldError(BundleError):
     """The installed TFLite runtime is older than the bundle's ``requires.tflite_runtime``."""
 
 
+class TiersError(BundleError):
+    """``tiers.json`` is missing, unreadable, too large, breaks its schema, or names another bundle than is there."""
+
+
+class NoTierError(BundleError):
+    """No tier fits the device, not even the fallback; the message has a reason for each."""
+
+    exit_code = 1
+
+
+class ProfileError(TfpwlError):
+    """A device profile is missing, broken, or has no figure for what is asked of it."""
+
+
 class EngineError(TfpwlError):
     """An engine could not load or run a file whose checksum was right."""
 
@@ -102,6 +137,42 @@ class OutOfMemoryError(EngineError):
 
 class ClosedError(EngineError):
     """The model was closed; its memory was given back."""
+
+
+class DeviceError(TfpwlError):
+    """A phone, or a program on it, cannot do what was asked."""
+
+
+class NoDeviceError(DeviceError):
+    """No phone is connected, or not the one that was named, or one has to be named."""
+
+
+class UnauthorizedError(DeviceError):
+    """Nobody has allowed this computer on the phone's screen."""
+
+
+class DeviceOfflineError(DeviceError):
+    """The connection to a phone was lost, or it does not answer the adb server."""
+
+
+class StorageFullError(DeviceError):
+    """A phone has no room for what has to be pushed."""
+
+
+class WrongAbiError(DeviceError):
+    """A program is built for other processors than the phone's."""
+
+
+class DeviceCrashError(DeviceError):
+    """A program on a phone died of a signal; ``tombstone`` is what the system wrote about it, empty where it tells nothing."""
+
+    def __init__(self, message: str, tombstone: str = "") -> None:
+        super().__init__(message)
+        self.tombstone = tombstone
+
+
+class DeviceTimeoutError(DeviceError):
+    """A phone, or a program on it, did not answer in time."""
 
 
 class MissingDependencyError(TfpwlError):

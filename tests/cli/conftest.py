@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adbd.fixtures import adb_port, connect  # noqa: F401 - fixtures
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-@click.command()
+class _HereOrOnPhones(click.Command):
+    """``--android`` among the arguments makes it another command, with arguments and options of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if any(argument.partition("=")[0] == "--android" for argument in args):
+            from tfpwl.cli.bench_android import bench_android  # noqa: PLC0415
+
+            return bench_android.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_HereOrOnPhones)
 @bundle_argument
 @click.option("--rivals", is_flag=True, help="Measure the models in one piece, too, in turn with the bundle.")
 @click.option("--one-piece-teacher", type=_FILE, metavar="FILE",
@@ -63,7 +76,7 @@ def bench(
     markdown: Path | None,
     json_file: Path | None,
 ) -> int:
-    """Measure a bundle on this machine.
+    """Measure a bundle on this machine; with --android on phones, see tfpwl bench --android --help.
 
     Create, first answer and both together, memory and bytes read, each in a fresh process, warm and with the files
     out of the page cache; time per answer; every answer while the bundle upgrades; many threads asking; memory over
@@ -77,6 +90,7 @@ def bench(
       tfpwl bench runs/digits_resnet/bundle --rivals
       tfpwl bench bundles/fp32 --rivals --json out.json --markdown out.md --figure out.png --check
       tfpwl bench bundles/fp32 --repeats 3 --rounds 0 --json -
+      tfpwl bench --android all bundles/fp32
     """
     from tfpwl.bench.demands import check_demands  # noqa: PLC0415
     from tfpwl.bench.rivals import find_rivals  # noqa: PLC0415
