@@ -12,21 +12,29 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
 	@command -v mvn >/dev/null || echo "The Android library was not tested: there is no Maven. See \`make android\`."
 
-# The Android library: compiled, checked against API 24, dexed, tested on the JVM. Maven fetches what the POMs name.
+# Android's library and benchmark: compiled, checked against API 24, tested on the JVM, made a dex and a signed APK.
+# Maven fetches what the POMs name.
 FIXTURES := android_bench/build/fixtures
+APK_TOOLS := aapt aapt2 zipalign apksigner dexdump unzip keytool
 android: android-tools $(FIXTURES)/fixtures.json
 	cd android_bench && mvn -q -B -ntp verify
+	android_bench/bench/apk.sh
+	$(BIN)/python -m pytest -q tests/cli/test_bench_android.py -k jvm
 
 android-tools:
 	@command -v mvn >/dev/null && command -v javac >/dev/null \
 		&& test "$$(javac -version 2>&1 | sed 's/javac \([0-9]*\).*/\1/')" -ge 17 \
 		|| { echo "The Android library needs a JDK of version 17 or newer and Maven." \
 			"On Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 2; }
+	@missing=$$(for tool in $(APK_TOOLS); do command -v $$tool >/dev/null || printf ' %s' $$tool; done); \
+		test -z "$$missing" || { echo "The Android benchmark needs what is not installed:$$missing." \
+			"On Debian: apt-get install aapt zipalign apksigner dexdump unzip" >&2; exit 2; }
 
 android-fixtures: $(FIXTURES)/fixtures.json
 
 $(FIXTURES)/fixtures.json: android_bench/fixtures.py tests/tiny_files.py tests/broken_bundles.py \
-		tests/broken_bundles.json $(wildcard tfpwl/bundle/*.py tfpwl/quantize/*.py) | $(VENV)/.installed
+		tests/broken_bundles.json tests/devices.json \
+		$(wildcard tfpwl/bundle/*.py tfpwl/quantize/*.py) $(addprefix tfpwl/runtime/,tiers.py device.py selection.py) | $(VENV)/.installed
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python android_bench/fixtures.py $(FIXTURES)
 
 lint: $(VENV)/.installed

@@ -5,9 +5,13 @@ The bundles are those of Python's tests (``tests/tiny_files.py``), the broken on
 
     bundles/fp32  bundles/fp32.tfpwl    signed; fp32.apk holds the pack as an uncompressed asset
     bundles/int8  bundles/int8.tfpwl
+    rivals/teacher.tflite  student.tflite   the fp32 bundle's sides in one piece
     corpus/NAME                         one broken bundle per row of corpus.json
     answers.json                        inputs, and the answers of every mix of each bundle
     mutations.json                      manifests changed at random, and whether Python takes them
+    tier_mutations.json                 the same for tiers.json
+    tiers.json                          one tier: bundles/fp32
+    devices.json                        tests/devices.json, and the reason that Python gives for each device's tier
     fixtures.json                       public keys, where the packs lie in fp32.apk, the LiteRT library
 
 Needs TensorFlow and takes about half a minute.
@@ -26,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +49,13 @@ from broken_bundles import KEY_SEEDS, TABLE, cases, make  # noqa: E402
 from tfpwl import __version__  # noqa: E402
 from tfpwl.bundle import Bundle, Manifest, Preprocess, Producer, pack, sign, write_bundle  # noqa: E402
 from tfpwl.bundle.version import installed_tflite_level  # noqa: E402
-from tfpwl.errors import ManifestError  # noqa: E402
+from tfpwl.errors import ManifestError, NoTierError, TfpwlError, TiersError  # noqa: E402
 from tfpwl.mix import all_mixes  # noqa: E402
 from tfpwl.quantize import calibrate, quantize_files  # noqa: E402
-from tfpwl.runtime import ProgressiveModel  # noqa: E402
+from tfpwl.runtime import DeviceFacts, ProgressiveModel, Tiers, select_tier  # noqa: E402
+from tfpwl.runtime.tiers import Requirements, describe_tier, write_tiers  # noqa: E402
 
+DEVICES = ROOT / "tests" / "devices.json"
 LABELS = ("ant", "bee", "cat", "dog")
 NUM_INPUTS = 4
 NUM_MUTATIONS = 600
@@ -94,8 +100,11 @@ def write_fixtures(folder: Path, converted: Mapping[str, bytes]) -> None:
     keys = {name: make_key(folder, name, seed) for name, seed in KEY_SEEDS.items()}
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(NUM_INPUTS, 1, 6, 6, 1)).astype(np.float32)
-    bundles = folder / "bundles"
+    bundles, rivals = folder / "bundles", folder / "rivals"
     bundles.mkdir()
+    rivals.mkdir()
+    for side in ("student", "teacher"):
+        (rivals / f"{side}.tflite").write_bytes(converted[f"whole.{side}"])
     answers = {}
     for precision in ("fp32", "int8"):
         bundle = write_bundle(
@@ -112,7 +121,9 @@ def write_fixtures(folder: Path, converted: Mapping[str, bytes]) -> None:
         answers[precision] = all_answers(bundle, inputs)
     asset = write_apk(bundles / "fp32.apk", (bundles / "fp32.tfpwl").read_bytes())
     write_corpus(folder, bundles / "fp32", files)
-    write_json(folder / "mutations.json", mutations((bundles / "fp32" / "manifest.json").read_text("utf-8")))
+    manifest = (bundles / "fp32" / "manifest.json").read_text("utf-8")
+    write_json(folder / "mutations.json", mutations(manifest, Manifest.from_json, ManifestError))
+    write_tier_fixtures(folder)
     raw = rng.uniform(0, 16, size=36).astype(np.float32)
     with ProgressiveModel.open(bundles / "fp32") as model:
         preprocessed = model.preprocess(raw.reshape(1, 6, 6, 1))
@@ -172,8 +183,26 @@ def write_corpus(folder: Path, good: Path, files: Mapping[str, bytes]) -> None:
     shutil.copy(TABLE, folder / "corpus.json")
 
 
-def mutations(text: str) -> list[dict[str, Any]]:
-    """Manifests with one or two places changed at random, as hexadecimal; ``accepted`` is what Python says.
+def write_tier_fixtures(folder: Path) -> None:
+    bundle = Bundle.open(folder / "bundles" / "fp32")
+    tier = describe_tier("low", bundle, "bundles/fp32", requires=Requirements())
+    write_tiers(folder / "tiers.json", Tiers("tiny", (tier,), ("low",), "low"))
+    table = json.loads(DEVICES.read_text("utf-8"))
+    text = json.dumps(table["documents"]["defaults"], indent=1)
+    write_json(folder / "tier_mutations.json", mutations(text, Tiers.from_json, TiersError))
+    for row in table["devices"]:
+        tiers = Tiers.from_json(json.dumps(table["documents"][row["tiers"]]))
+        try:
+            row["reason"] = select_tier(tiers, DeviceFacts.from_json(json.dumps(row["device"]))).reason
+        except NoTierError as exc:
+            row["reason"] = str(exc)
+    # As text, which is what the library parses.
+    table["documents"] = {name: json.dumps(document) for name, document in table["documents"].items()}
+    write_json(folder / "devices.json", table)
+
+
+def mutations(text: str, parse: Callable[[bytes], object], refused: type[TfpwlError]) -> list[dict[str, Any]]:
+    """Documents with one or two places changed at random, as hexadecimal; ``accepted`` is what Python's parser says.
 
     The table has the breaks that somebody thought of; here the two parsers have to agree on the others, too.
     """
@@ -199,11 +228,11 @@ def mutations(text: str) -> list[dict[str, Any]]:
                     changed[at] = changed[at][:where] + rng.choice(SPARE_LETTERS) + changed[at][where:]
         data = "".join(changed).encode("utf-8", "surrogatepass")
         try:
-            Manifest.from_json(data)
+            parse(data)
             accepted = True
-        except ManifestError:
+        except refused:
             accepted = False
-        found.append({"manifest": data.hex(), "accepted": accepted})
+        found.append({"text": data.hex(), "accepted": accepted})
     return found
 
 

@@ -164,7 +164,7 @@ class WrongAbiError(DeviceError):
 
 
 class DeviceCrashError(DeviceError):
-    """A program on a phone died of a signal; ``tombstone`` is what the system wrote about it, empty where it tells nothing."""
+    """A program on a phone died of a signal; ``tombstone`` is what the system wrote about it, if anything."""
 
     def __init__(self, message: str, tombstone: str = "") -> None:
         super().__init__(message)

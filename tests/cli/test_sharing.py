@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from tfpwl.bundle import Bundle
+from tfpwl.runtime.tiers import Requirements, Tiers, describe_tier, write_tiers
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -103,3 +104,29 @@ def test_pull_of_nothing_exits_2(tfpwl, tmp_path, arguments):
     assert result.code == 2
     assert result.err.startswith("Error: ")
     assert not (tmp_path / "pulled").exists()
+
+
+def test_asset_packs_are_told_with_their_delivery(tfpwl, root, tmp_path):
+    result = tfpwl("pack", root, "--asset-packs", tmp_path / "packs", "--delivery", "on-demand")
+    assert result.code == 0, result.err
+    first, second = result.out.splitlines()
+    assert first.startswith(f"{tmp_path / 'packs' / 'tiny_student'}: install-time, ")
+    assert second.startswith(f"{tmp_path / 'packs' / 'tiny_teacher'}: on-demand, ")
+    again = tfpwl("pack", root, "--asset-packs", tmp_path / "packs")
+    assert again.code == 2
+    assert "exists, so it is left alone" in again.err
+
+
+def test_each_tier_is_packed_for_its_device_group(tfpwl, root, tmp_path):
+    tier = describe_tier("low", Bundle.open(root), root.name, requires=Requirements())
+    write_tiers(tmp_path / "tiers.json", Tiers("my_tiers", (tier,), ("low",), "low"))
+    result = tfpwl("pack", tmp_path / "tiers.json", "--asset-packs", tmp_path / "packs")
+    assert result.code == 0, result.err
+    folder = tmp_path / "packs" / "my_tiers_teacher" / "src" / "main" / "assets" / "my_tiers#group_low"
+    assert sorted(path.name for path in folder.glob("g*")) == [f"g{i}.teacher.tflite" for i in range(3)]
+
+
+def test_a_file_and_asset_packs_at_once_exit_2(tfpwl, root, tmp_path):
+    result = tfpwl("pack", root, "-o", tmp_path / "x.tfpwl", "--asset-packs", tmp_path / "packs")
+    assert result.code == 2
+    assert "not both" in result.err

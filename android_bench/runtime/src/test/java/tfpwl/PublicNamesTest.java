@@ -16,15 +16,17 @@ import org.junit.jupiter.api.Test;
 class PublicNamesTest {
     private static final List<String> PUBLIC = Arrays.asList(
             "tfpwl.BundleException", "tfpwl.ClosedException", "tfpwl.ContractException", "tfpwl.EngineException",
-            "tfpwl.IntegrityException", "tfpwl.ManifestException", "tfpwl.Mix", "tfpwl.OutOfMemoryException",
-            "tfpwl.RuntimeTooOldException", "tfpwl.SignatureException", "tfpwl.TfpwlException",
-            "tfpwl.android.AssetBundles", "tfpwl.android.TrimMemoryCallbacks",
-            "tfpwl.bundle.BoundaryEntry", "tfpwl.bundle.Bundle", "tfpwl.bundle.Face", "tfpwl.bundle.FileEntry",
-            "tfpwl.bundle.GroupEntry", "tfpwl.bundle.InputSpec", "tfpwl.bundle.Manifest", "tfpwl.bundle.OutputSpec",
-            "tfpwl.bundle.PathEntry", "tfpwl.bundle.Preprocess", "tfpwl.bundle.PublicKey", "tfpwl.bundle.TensorSpec",
-            "tfpwl.runtime.Change", "tfpwl.runtime.ChangeListener", "tfpwl.runtime.Engine", "tfpwl.runtime.ErrorCode",
-            "tfpwl.runtime.InterpreterEngine", "tfpwl.runtime.LoadedGroup", "tfpwl.runtime.ModelOptions",
-            "tfpwl.runtime.ProgressiveModel", "tfpwl.runtime.State");
+            "tfpwl.IntegrityException", "tfpwl.ManifestException", "tfpwl.Mix", "tfpwl.NoTierException",
+            "tfpwl.OutOfMemoryException", "tfpwl.RuntimeTooOldException", "tfpwl.SignatureException",
+            "tfpwl.TfpwlException", "tfpwl.TiersException", "tfpwl.android.AssetBundles", "tfpwl.android.Devices",
+            "tfpwl.android.TrimMemoryCallbacks", "tfpwl.bundle.BoundaryEntry", "tfpwl.bundle.Bundle",
+            "tfpwl.bundle.Face", "tfpwl.bundle.FileEntry", "tfpwl.bundle.GroupEntry", "tfpwl.bundle.InputSpec",
+            "tfpwl.bundle.Manifest", "tfpwl.bundle.OutputSpec", "tfpwl.bundle.PathEntry", "tfpwl.bundle.Preprocess",
+            "tfpwl.bundle.PublicKey", "tfpwl.bundle.Requirements", "tfpwl.bundle.TensorSpec", "tfpwl.bundle.Tier",
+            "tfpwl.bundle.Tiers", "tfpwl.runtime.Change", "tfpwl.runtime.ChangeListener", "tfpwl.runtime.DeviceFacts",
+            "tfpwl.runtime.Engine", "tfpwl.runtime.ErrorCode", "tfpwl.runtime.InterpreterEngine",
+            "tfpwl.runtime.LoadedGroup", "tfpwl.runtime.ModelOptions", "tfpwl.runtime.ProgressiveModel",
+            "tfpwl.runtime.State", "tfpwl.runtime.TierChoice");
 
     @Test
     void publicClassesAreThese() throws Exception {

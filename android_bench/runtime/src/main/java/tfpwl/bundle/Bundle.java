@@ -29,6 +29,7 @@ public final class Bundle {
     private final String root;
     private final Store store;
     private final Manifest manifest;
+    private final String manifestSha256;
 
     private Bundle(String root, Store store, @Nullable PublicKey key) {
         this.root = root;
@@ -39,6 +40,7 @@ public final class Bundle {
             key.check(text, readSignature());
         }
         this.manifest = Manifest.parse(text);
+        this.manifestSha256 = Digests.sha256(ByteBuffer.wrap(text));
         checkFiles();
     }
 
@@ -123,6 +125,12 @@ public final class Bundle {
     @NotNull
     public Manifest manifest() {
         return manifest;
+    }
+
+    /** SHA-256 of {@code manifest.json}, which has the sums of all files: two bundles of the same sum are the same. */
+    @NotNull
+    String manifestSha256() {
+        return manifestSha256;
     }
 
     /** Whether there is a signature; only opening with a key tells whether it is right. */

@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import tfpwl.ManifestException;
+import tfpwl.BundleException;
 
 /**
  * A strict JSON parser (RFC 8259) that takes what Python's takes: no duplicate keys, no NaN, nothing behind the value.
@@ -29,22 +29,24 @@ final class Json {
     private static final int MAX_DIGITS = 4300;
 
     private final CharSequence text;
+    private final Document document;
     private int at;
     private int depth;
 
-    private Json(CharSequence text) {
+    private Json(CharSequence text, Document document) {
         this.text = text;
+        this.document = document;
     }
 
     /**
      * The root of a document.
      *
-     * @throws ManifestException when it has more than {@code maxBytes} bytes, is not UTF-8 or not JSON
+     * @throws BundleException the document's error, when it has more than {@code maxBytes} bytes, is not UTF-8 or not
+     *     JSON
      */
-    static Node parse(byte[] data, int maxBytes) {
+    static Node parse(byte[] data, int maxBytes, Document document) {
         if (data.length > maxBytes) {
-            throw new ManifestException("The manifest has " + data.length + " bytes; at most " + maxBytes
-                    + " are read.");
+            throw document.broken(" has " + data.length + " bytes; at most " + maxBytes + " are read.", null);
         }
         CharBuffer text;
         try {
@@ -53,19 +55,19 @@ final class Json {
                     .onUnmappableCharacter(CodingErrorAction.REPORT)
                     .decode(ByteBuffer.wrap(data));
         } catch (CharacterCodingException exc) {
-            throw new ManifestException("The manifest is not UTF-8; export the bundle again.", exc);
+            throw document.broken(" is not UTF-8; " + document.again + ".", exc);
         }
-        Json parser = new Json(text);
+        Json parser = new Json(text, document);
         Object value = parser.value();
         parser.space();
         if (parser.at != text.length()) {
             throw parser.broken("extra data");
         }
-        return new Node(value, "");
+        return new Node(value, "", document);
     }
 
-    private ManifestException broken(String what) {
-        return new ManifestException("The manifest is not valid JSON: " + what + " at character " + at + ".");
+    private BundleException broken(String what) {
+        return document.broken(" is not valid JSON: " + what + " at character " + at + ".", null);
     }
 
     private void space() {
@@ -139,8 +141,8 @@ final class Json {
             }
             String key = string();
             if (found.containsKey(key)) {
-                throw new ManifestException("The manifest has the key '" + Node.shorten(key)
-                        + "' twice in one object; each key may stand once.");
+                throw document.broken(" has the key '" + Node.shorten(key)
+                        + "' twice in one object; each key may stand once.", null);
             }
             expect(':');
             found.put(key, value());

@@ -43,7 +43,7 @@ public final class Manifest {
      */
     @NotNull
     public static Manifest parse(@NotNull byte[] json) {
-        Manifest manifest = ManifestReader.read(Json.parse(json, MAX_BYTES));
+        Manifest manifest = ManifestReader.read(Json.parse(json, MAX_BYTES, Document.MANIFEST));
         ManifestRules.check(manifest);
         return manifest;
     }

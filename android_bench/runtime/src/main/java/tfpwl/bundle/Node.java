@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
-import tfpwl.ManifestException;
+import tfpwl.BundleException;
 
 /** One value of a JSON document and its path, such as {@code groups[1].teacher.sha256}; knows how to refuse itself. */
 final class Node {
@@ -15,10 +15,12 @@ final class Node {
 
     private final Object value;
     private final String path;
+    private final Document document;
 
-    Node(Object value, String path) {
+    Node(Object value, String path, Document document) {
         this.value = value;
         this.path = path;
+        this.document = document;
     }
 
     /** The text cut to what a message can bear. */
@@ -27,11 +29,11 @@ final class Node {
     }
 
     /** An error that names this place. */
-    ManifestException refused(String problem) {
-        return new ManifestException((path.isEmpty() ? "the manifest" : path) + ": " + problem);
+    BundleException refused(String problem) {
+        return document.error((path.isEmpty() ? document.title : path) + ": " + problem, null);
     }
 
-    private ManifestException expected(String what) {
+    private BundleException expected(String what) {
         String shown = value instanceof String ? "'" + value + "'" : String.valueOf(value);
         return refused("received " + shorten(shown) + "; expected " + what);
     }
@@ -71,7 +73,7 @@ final class Node {
     Node get(String key) {
         Object child = isObject() ? ((Map<?, ?>) value).get(key) : null;
         String name = shorten(key);
-        return new Node(child, path.isEmpty() ? name : path + "." + name);
+        return new Node(child, path.isEmpty() ? name : path + "." + name, document);
     }
 
     /** The child at {@code key}, or null where it is null or absent. */
@@ -91,7 +93,7 @@ final class Node {
         }
         List<Node> found = new ArrayList<Node>(values.size());
         for (int i = 0; i < values.size(); i++) {
-            found.add(new Node(values.get(i), path + "[" + i + "]"));
+            found.add(new Node(values.get(i), path + "[" + i + "]", document));
         }
         return found;
     }
@@ -135,6 +137,14 @@ final class Node {
         return (Long) value;
     }
 
+    /** True or false. */
+    boolean flag() {
+        if (!(value instanceof Boolean)) {
+            throw expected("true or false");
+        }
+        return (Boolean) value;
+    }
+
     /** A finite number. */
     double number(double minimum, double maximum) {
         if (!(value instanceof Number)) {
@@ -154,7 +164,7 @@ final class Node {
         return number(Double.NEGATIVE_INFINITY, Double.POSITIVE_INFINITY);
     }
 
-    private static String join(Iterable<String> words) {
+    static String join(Iterable<String> words) {
         StringBuilder text = new StringBuilder();
         for (String word : words) {
             text.append(text.length() == 0 ? "" : ", ").append(word);

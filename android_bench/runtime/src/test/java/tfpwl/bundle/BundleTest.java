@@ -162,17 +162,21 @@ class BundleTest {
     @Test
     void numbersAreReadAsPythonReadsThem() {
         assertEquals(-0.0, number("-0.0"));
-        assertEquals(0L, Json.parse("-0".getBytes(StandardCharsets.UTF_8), 10).value());
+        assertEquals(0L, value("-0"));
         assertEquals(1e22, number("1E+22"));
         assertEquals(Double.MIN_VALUE, number("4.9e-324"));
-        assertFalse(Json.parse("9223372036854775808".getBytes(StandardCharsets.UTF_8), 30).value() instanceof Long);
+        assertFalse(value("9223372036854775808") instanceof Long);
         byte[] digits = new byte[4301];
         Arrays.fill(digits, (byte) '1');
-        assertThrows(ManifestException.class, () -> Json.parse(digits, digits.length));
+        assertThrows(ManifestException.class, () -> Json.parse(digits, digits.length, Document.MANIFEST));
     }
 
     private static double number(String text) {
-        return (Double) Json.parse(text.getBytes(StandardCharsets.UTF_8), 100).value();
+        return (Double) value(text);
+    }
+
+    private static Object value(String text) {
+        return Json.parse(text.getBytes(StandardCharsets.UTF_8), 100, Document.MANIFEST).value();
     }
 
     @Test

@@ -28,8 +28,12 @@ public final class Fixtures {
 
     /** A JSON file as maps, lists, strings, Long and Double. */
     public static Object json(String path) {
+        return parse(file(path));
+    }
+
+    public static Object parse(File json) {
         try {
-            return Json.parse(Files.readAllBytes(file(path).toPath()), Integer.MAX_VALUE).value();
+            return Json.parse(Files.readAllBytes(json.toPath()), Integer.MAX_VALUE, Document.MANIFEST).value();
         } catch (IOException exc) {
             throw new IllegalStateException(exc);
         }
