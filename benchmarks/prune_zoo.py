@@ -3,7 +3,7 @@
     python benchmarks/prune_zoo.py [--only MobileNetV2] [--write docs/pruning.md]
 
 For each model: time of plan and surgery, what is left of FLOPs and parameters, the largest difference to the whole
-model with the same channels zeroed (tests/prune/masked_reference.py, which shares no code with the surgery), the
+model with the same channels zeroed (tests/masked_reference.py, which shares no code with the surgery), the
 control (how far the whole model is from that), and whether the .tflite file converts and runs. Weights are random but
 scaled so that the answers depend on the input; channels are drawn at random, so that no rule is spared. With --write
 the table replaces the one between the markers of the Markdown file.
@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "prune"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 # Smallest input that the model takes (or that leaves it more than one pixel where it matters).
 ZOO = {

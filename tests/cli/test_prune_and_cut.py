@@ -9,6 +9,8 @@ import keras
 import pytest
 from keras import layers as L
 
+from tfpwl.export import export_model
+
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
@@ -33,6 +35,20 @@ def test_prune_reports_as_json(tfpwl, saved: Path, tmp_path: Path) -> None:
     report = json.loads(result.out)
     assert report["params_after"] <= report["params_before"] / 2
     assert report["kept"]["a"] == 16
+
+
+def test_a_target_has_its_ratio_with_it(tfpwl, saved: Path, tmp_path: Path) -> None:
+    report = json.loads(tfpwl("prune", saved, "-o", tmp_path / "a.keras", "--json", "--target", "flops=0.7").out)
+    assert report["flops_after"] <= 0.3 * report["flops_before"]
+    assert report["measured"] is None
+
+
+def test_bytes_are_those_of_the_file(tfpwl, saved: Path, tmp_path: Path) -> None:
+    result = tfpwl("prune", saved, "-o", tmp_path / "a.keras", "--target", "bytes=0.4", "--round-to", 1)
+    assert result.code == 0, result.err
+    assert "% less (of the .tflite file)" in result.out
+    whole, smaller = (keras.saving.load_model(path) for path in (saved, tmp_path / "a.keras"))
+    assert len(export_model(smaller)) <= 0.6 * len(export_model(whole))
 
 
 def test_prune_takes_a_legacy_file(tfpwl, saved: Path, tmp_path: Path) -> None:
@@ -66,6 +82,10 @@ def test_a_lambda_is_refused_and_said_so(tfpwl, tmp_path: Path, suffix: str) -> 
         (("prune", "nope.keras", "-o", "o.keras"), "There is no file"),
         (("prune", "{saved}", "-o", "o.txt"), "ends in .keras"),
         (("prune", "{saved}", "-o", "o.keras", "--ratio", "1"), "Received ratio 1.0"),
+        (("prune", "{saved}", "-o", "o.keras", "--target", "speed"), "Unknown target 'speed'; expected one of flops"),
+        (("prune", "{saved}", "-o", "o.keras", "--target", "flops=much"), "expected KIND=RATIO such as flops=0.5"),
+        (("prune", "{saved}", "-o", "o.keras", "--target", "flops=0.5", "--ratio", "0.5"), "Give the ratio once"),
+        (("prune", "{saved}", "-o", "o.keras", "--target", "bytes=0.99"), "99 % of the bytes cannot be taken away"),
         (("cut", "{saved}"), "Give either --groups N or --at LAYER"),
         (("cut", "{saved}", "--groups", "2", "--at", "a"), "Give either"),
         (("cut", "{saved}", "--groups", "7"), "7 groups need 6 cut points"),

@@ -16,7 +16,7 @@ from tfpwl.cli.progress import stderr_console
 from tfpwl.report import units
 
 if TYPE_CHECKING:
-    from tfpwl.prune import CutPlan
+    from tfpwl.models import CutPlan
 
 
 @click.command()
@@ -39,9 +39,11 @@ def cut(model: Path, groups: int | None, cuts: tuple[str, ...], points: bool, as
     if (groups is None) == (not cuts):
         raise click.UsageError("Give either --groups N or --at LAYER.")
     with stderr_console().status("reading the model"):
-        from tfpwl.prune import load_functional, plan_cuts  # noqa: PLC0415 - Keras takes seconds to import
+        from tfpwl.models import load_functional, plan_cuts  # noqa: PLC0415 - Keras takes seconds to import
+        from tfpwl.prune import flops_by_layer  # noqa: PLC0415
 
-        plan = plan_cuts(load_functional(model), groups, cuts or None)
+        whole = load_functional(model)
+        plan = plan_cuts(whole, groups, cuts or None, flops=flops_by_layer(whole))
     if as_json:
         click.echo(json.dumps({"model": str(model), **asdict(plan)}, indent=1, sort_keys=True))
         return

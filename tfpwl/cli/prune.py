@@ -18,18 +18,24 @@ from tfpwl.cli.progress import stderr_console
 from tfpwl.errors import ModelError
 
 if TYPE_CHECKING:
-    from tfpwl.prune import PruneReport
+    from tfpwl.prune import PrunePlan, PruneReport
+
+_RATIO = 0.5
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .keras file to write.")
-@click.option("--ratio", type=float, default=0.5, show_default=True, help="Share of the target to remove, below 1.")
+@click.option("--ratio", type=float, help=f"Share of the target to remove, below 1.  [default: {_RATIO}]")
 @click.option(
     "--importance", type=click.Choice(["l1", "l2", "bn_scale", "random"]), default="l2", show_default=True,
     help="How channels are ranked. Taylor importance needs data: use tfpwl.prune from Python.",
 )  # fmt: skip
-@click.option("--target", type=click.Choice(["flops", "params", "channels"]), default="flops", show_default=True)
+@click.option(
+    "--target", default="flops", show_default=True, metavar="KIND[=RATIO]",
+    help="What is to shrink: flops, params, channels, bytes (of the .tflite file) or latency (of an answer on this "
+    "machine, measured), and with =RATIO by how much: bytes=0.6 removes 60 %.",
+)  # fmt: skip
 @click.option(
     "--ranking", type=click.Choice(["global", "layer"]), default="global", show_default=True,
     help="Compare channels of all layers, or take the same share of each.",
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it is there.")
 @json_option("the report")
 def prune(
-    *, model: Path, output: Path, ratio: float, importance: str, target: str, ranking: str, round_to: int,
+    *, model: Path, output: Path, ratio: float | None, importance: str, target: str, ranking: str, round_to: int,
     keep: tuple[str, ...], force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Remove whole channels from MODEL and write a smaller model.
@@ -50,6 +56,7 @@ def prune(
     \b
     Example:
       tfpwl prune my_model.keras --ratio 0.5 -o smaller.keras
+      tfpwl prune my_model.keras --target bytes=0.6 -o smaller.keras
       tfpwl prune my_model.keras --ratio 0.3 --target params --keep add_3 -o smaller.keras --json
     """
     if output.suffix != ".keras":
@@ -57,16 +64,36 @@ def prune(
     if output.exists() and not force:
         raise ModelError(f"{output} is there already; give --force to replace it, or another name.")
     with stderr_console().status("pruning"):
-        from tfpwl.prune import carve, load_functional, plan_pruning  # noqa: PLC0415 - Keras takes seconds to import
+        from tfpwl.models import load_functional  # noqa: PLC0415 - Keras takes seconds to import
+        from tfpwl.prune import carve  # noqa: PLC0415
 
         whole = load_functional(model)
-        plan = plan_pruning(whole, ratio, importance, target=target, ranking=ranking, round_to=round_to, keep=keep)
+        options = {"importance": importance, "ranking": ranking, "round_to": round_to, "keep": keep}
+        plan, measured = _plan(whole, target, ratio, options)
         _save(carve(whole, plan), output)
     if as_json:
-        report = {**asdict(plan.report), "kept": {layer: len(kept) for layer, kept in plan.report.kept.items()}}
+        report = {
+            **asdict(plan.report),
+            "measured": measured,
+            "kept": {layer: len(kept) for layer, kept in plan.report.kept.items()},
+        }
         click.echo(json.dumps({"model": str(model), "output": str(output), **report}, indent=1, sort_keys=True))
     else:
-        _print(plan.report, output)
+        _print(plan.report, target, measured, output)
+
+
+def _plan(whole: Any, target: str, ratio: float | None, options: dict[str, Any]) -> tuple[PrunePlan, float | None]:
+    """The plan, and the share of bytes or time that it takes away where that is the target."""
+    from tfpwl.prune import Target, plan_target  # noqa: PLC0415 - Keras takes seconds to import
+
+    if "=" in target and ratio is not None:
+        raise click.UsageError(f"Give the ratio once: --target {target} or --ratio {ratio:g}.")
+    wanted = Target.parse(target) if "=" in target else Target(target, _RATIO if ratio is None else ratio)
+    if wanted.kind not in ("bytes", "latency"):
+        return plan_target(whole, wanted, **options)
+    from tfpwl.export import export_model  # noqa: PLC0415 - imports TensorFlow
+
+    return plan_target(whole, wanted, export=export_model, **options)
 
 
 def _save(model: Any, output: Path) -> None:
@@ -77,7 +104,7 @@ def _save(model: Any, output: Path) -> None:
         os.replace(partial, output)
 
 
-def _print(report: PruneReport, output: Path) -> None:
+def _print(report: PruneReport, target: str, measured: float | None, output: Path) -> None:
     console = stdout_console()
     table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(("", "before", "after", "left")):
@@ -89,6 +116,10 @@ def _print(report: PruneReport, output: Path) -> None:
             show = (lambda n: f"{n / 1e6:.2f}") if what == "MFLOPs" else (lambda n: f"{n:,}")
             table.add_row(what, show(before), show(after), f"{100 * after / max(before, 1):.1f} %")
     console.print(table)
+    if measured is not None:
+        kind = target.partition("=")[0]
+        how = "of the .tflite file" if kind == "bytes" else "measured in turn with the whole model; it varies"
+        console.print(f"{kind}: {100 * measured:.1f} % less ({how})", soft_wrap=True)
     pruned = [group for group in report.groups if group.after < group.before]
     console.print(f"{len(pruned)} of {len(report.groups)} channel groups were pruned; wrote {output}", soft_wrap=True)
     for closed in report.closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tfpwl.prune.calls import Call, Value
+from tfpwl.models.calls import Call, Value
 from tfpwl.prune.trace import KERNEL, Kept, Trace, Unknown
 from tfpwl.prune.units import Map
 

@@ -30,6 +30,16 @@ def count_flops(model: keras.Model) -> int:
     return flops_kept(graph, graph.keep_all())
 
 
+def flops_by_layer(model: keras.Model) -> dict[str, int] | None:
+    """FLOPs of one example by layer (of those that multiply); ``None`` where a size is not fixed.
+
+    Raises:
+        ModelError: the model cannot be read.
+    """
+    graph = build_graph(model)
+    return None if graph.uncounted else layer_flops(graph, graph.keep_all())
+
+
 def flops_kept(graph: DependencyGraph, keep: Keep) -> int:
     """FLOPs of one example with only the units of ``keep``.
 

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tfpwl.errors import ModelError
-from tfpwl.prune.calls import Call, flatten_model
-from tfpwl.prune.layer_rules import check_activation, find_rule
+from tfpwl.models.calls import Call, flatten_model
+from tfpwl.prune.activation_rules import check_activation
+from tfpwl.prune.layer_rules import find_rule
 from tfpwl.prune.operation_rules import find_operation_rule
 from tfpwl.prune.trace import UNKNOWN_WEIGHTS, Closed, Macs, Record, Slot, Trace, Unknown
 from tfpwl.prune.units import Block, Map

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfpwl.prune.calls import Call, Value
-from tfpwl.prune.layer_rules import concatenate, reshaped, tie_elementwise
+from tfpwl.models.calls import Call, Value
+from tfpwl.prune.passing_rules import concatenate, reshaped, tie_elementwise
 from tfpwl.prune.trace import Kept, Trace, Unknown
 from tfpwl.prune.units import Map
 

@@ -2,73 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypedDict, Unpack
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from tfpwl.errors import ModelError
 from tfpwl.prune.cost import channels_kept, check_counted, flops_kept, params_kept
-from tfpwl.prune.graph import ChannelGroup, DependencyGraph, Keep, build_graph
+from tfpwl.prune.graph import DependencyGraph, Keep, build_graph
 from tfpwl.prune.importance import Calibration, Score, score_slices
-from tfpwl.prune.trace import Closed
+from tfpwl.prune.ranking import RANKINGS, Ranking, rank
+from tfpwl.prune.report import PrunePlan, describe_plan
 
 Cost = Callable[[DependencyGraph, Keep], int]
 COSTS: Mapping[str, Cost] = MappingProxyType({"flops": flops_kept, "params": params_kept, "channels": channels_kept})
-_GIVE_BACK_TRIES = 16  # a fixed number, so that the time stays linear in the number of layers
-RANKINGS = ("global", "layer")
 
 
-@dataclass(frozen=True)
-class GroupReport:
-    """One group of channels that go together: its layers, and its slices before and after."""
+class Options(TypedDict, total=False):
+    """How channels are chosen; what :func:`plan_pruning` says of each."""
 
-    layers: tuple[str, ...]
-    width: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class PruneReport:
-    """What pruning does to a model.
-
-    Attributes:
-        target: ``flops``, ``params`` or ``channels``.
-        ratio: the share of it that was to go.
-        flops_before, flops_after: of one example; ``None`` where a size is not fixed.
-        params_before, params_after: weights, moving statistics included.
-        groups: channels that go together.
-        closed: layers whose channels stay, with the reason.
-        kept: the output channels that stay, by the name of the layer that makes them (heads under ``name:heads``).
-    """
-
-    target: str
-    ratio: float
-    flops_before: int | None
-    flops_after: int | None
-    params_before: int
-    params_after: int
-    groups: tuple[GroupReport, ...]
-    closed: tuple[Closed, ...]
-    kept: Mapping[str, tuple[int, ...]]
-
-    def removed(self, layer: str, size: int) -> tuple[int, ...]:
-        """The output channels of ``layer``, which has ``size`` of them, that go."""
-        return tuple(sorted(set(range(size)) - set(self.kept[layer])))
+    importance: str | Score
+    ranking: str
+    round_to: int
+    max_layer_ratio: float
+    calibration: Calibration | None
+    seed: int
 
 
-@dataclass(frozen=True)
-class PrunePlan:
-    """What stays of a model; :func:`tfpwl.prune.carve` builds it."""
-
-    graph: DependencyGraph
-    keep: Keep
-    report: PruneReport
+_DEFAULTS = Options(
+    importance="l2", ranking="global", round_to=8, max_layer_ratio=0.9, calibration=None, seed=0
+)  # fmt: skip
 
 
 def plan_pruning(
@@ -112,25 +76,86 @@ def plan_pruning(
         >>> [(group.layers, group.before, group.after) for group in plan.report.groups]
         [(('a',), 16, 8), (('b',), 32, 16)]
     """
-    _check_arguments(ratio, target, ranking, round_to, max_layer_ratio)
+    check_ratio(ratio, target)
+    options = Options(
+        importance=importance, ranking=ranking, round_to=round_to, max_layer_ratio=max_layer_ratio,
+        calibration=calibration, seed=seed,
+    )  # fmt: skip
+    if ratio == 0:
+        _check_options(target, options)
+        graph = _counted_graph(model, target, keep)
+        return describe_plan(graph, graph.keep_all(), target, ratio)
+    ranked = _ranked(model, target, keep, options)
+    return describe_plan(ranked.graph, _meet(ranked, ratio, target), target, ratio)
+
+
+def most_that_goes(
+    model: keras.Model, *, target: str = "flops", keep: Sequence[str] = (), **options: Unpack[Options]
+) -> float:
+    """The largest ratio that :func:`plan_pruning`, which has the same arguments, can reach."""
+    ranked = _ranked(model, target, keep, options)
+    cost = COSTS[target]
+    return 1 - cost(ranked.graph, ranked.keep_least()) / max(cost(ranked.graph, ranked.graph.keep_all()), 1)
+
+
+def _ranked(model: keras.Model, target: str, keep: Sequence[str], options: Options) -> Ranking:
+    chosen: Options = {**_DEFAULTS, **options}
+    _check_options(target, chosen)
+    graph = _counted_graph(model, target, keep)
+    scores = score_slices(
+        graph, chosen["importance"], model=model, calibration=chosen["calibration"], seed=chosen["seed"]
+    )
+    return rank(
+        graph, scores, chosen["ranking"], round_to=chosen["round_to"], max_layer_ratio=chosen["max_layer_ratio"]
+    )
+
+
+def _counted_graph(model: keras.Model, target: str, keep: Sequence[str]) -> DependencyGraph:
     graph = build_graph(model, keep)
     if target == "flops":
         check_counted(graph)
-    chosen = graph.keep_all()
-    if ratio > 0:
-        scores = score_slices(graph, importance, model=model, calibration=calibration, seed=seed)
-        ranks = {"global": _as_is, "layer": _by_place}[ranking]
-        ranked = [ranks(scores[group.roots]) for group in graph.groups]
-        chosen = _meet(graph, ranked, ratio=ratio, target=target, round_to=round_to, max_layer_ratio=max_layer_ratio)
-    return PrunePlan(graph, chosen, _report(graph, chosen, target, ratio))
+    return graph
 
 
-def _check_arguments(ratio: float, target: str, ranking: str, round_to: int, max_layer_ratio: float) -> None:
-    if not 0 <= ratio < 1:
+def plan_width(
+    model: keras.Model,
+    width: float,
+    importance: str | Score = "l2",
+    *,
+    round_to: int = 8,
+    calibration: Calibration | None = None,
+    seed: int = 0,
+) -> PrunePlan:
+    """Keep the share ``width`` of each layer's channels, the most important ones, rounded up to ``round_to``.
+
+    Args:
+        model: a functional Keras 3 model.
+        width: more than 0 (of every layer, ``round_to`` channels stay at least) up to 1 (all).
+        importance, round_to, calibration, seed: as for :func:`plan_pruning`.
+
+    Raises:
+        ModelError: an argument is out of range, or the model cannot be read.
+    """
+    if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width <= 1:
+        raise ModelError(f"Received width {width!r}; expected more than 0 and at most 1 (all): the share that stays.")
+    ranked = _ranked(model, "channels", (), Options(
+        importance=importance, ranking="layer", round_to=round_to, max_layer_ratio=1.0, calibration=calibration,
+        seed=seed,
+    ))  # fmt: skip
+    return describe_plan(ranked.graph, ranked.keep_share(width), "channels", 1 - width)
+
+
+def check_ratio(ratio: float, target: str) -> None:
+    """Raise :class:`ModelError` when ``ratio`` is no share that can go."""
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
         raise ModelError(
             f"Received ratio {ratio!r}; expected 0 (a copy) up to, not including, 1: the share of the "
             f"{target} to remove."
         )
+
+
+def _check_options(target: str, options: Options) -> None:
+    ranking, round_to, max_layer_ratio = options["ranking"], options["round_to"], options["max_layer_ratio"]
     if target not in COSTS:
         raise ModelError(f"Unknown target {target!r}; expected one of {', '.join(COSTS)}.")
     if ranking not in RANKINGS:
@@ -141,85 +166,17 @@ def _check_arguments(ratio: float, target: str, ranking: str, round_to: int, max
         raise ModelError(f"Received max_layer_ratio {max_layer_ratio!r}; expected more than 0 and at most 1.")
 
 
-def _as_is(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return scores
+def _meet(ranked: Ranking, ratio: float, target: str) -> Keep:
+    graph = ranked.graph
+    before = COSTS[target](graph, graph.keep_all())
 
+    def cost(keep: Keep) -> int:
+        return COSTS[target](graph, keep)
 
-def _by_place(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The share of the group's slices that matter less, so that one threshold cuts the same share of every layer."""
-    places = np.empty(len(scores))
-    places[np.argsort(scores, kind="stable")] = (np.arange(len(scores)) + 0.5) / len(scores)
-    return places
-
-
-def _meet(
-    graph: DependencyGraph,
-    ranked: list[npt.NDArray[np.float64]],
-    *,
-    ratio: float,
-    target: str,
-    round_to: int,
-    max_layer_ratio: float,
-) -> Keep:
-    cost = COSTS[target]
-    before = cost(graph, graph.keep_all())
-    allowed = (1 - ratio) * before
-    orders = [np.argsort(-values, kind="stable") for values in ranked]
-    least = [_least(group, round_to, max_layer_ratio) for group in graph.groups]
-
-    def keep_above(threshold: float) -> Keep:
-        removed = [np.zeros(0, np.int64)]
-        for group, values, order, floor in zip(graph.groups, ranked, orders, least, strict=True):
-            count = _rounded(int((values >= threshold).sum()), group, round_to, floor)
-            removed.append(group.roots[order[count:]])
-        return graph.keep(np.concatenate(removed))
-
-    thresholds = np.unique(np.concatenate([*ranked, np.zeros(0)]))
-    low, high = 0, len(thresholds)  # thresholds[low - 1] leaves too much, thresholds[high] is enough
-    smallest = keep_above(math.inf)
-    if cost(graph, smallest) > allowed:
-        raise ModelError(_out_of_reach(graph, target, ratio, 1 - cost(graph, smallest) / max(before, 1)))
-    while low < high:
-        middle = (low + high) // 2
-        if cost(graph, keep_above(thresholds[middle])) > allowed:
-            low = middle + 1
-        else:
-            high = middle
-    chosen = keep_above(thresholds[low]) if low < len(thresholds) else smallest
-    return _give_back(graph, chosen, ranked, orders, fits=lambda keep: cost(graph, keep) <= allowed, round_to=round_to)
-
-
-def _give_back(
-    graph: DependencyGraph,
-    keep: Keep,
-    ranked: list[npt.NDArray[np.float64]],
-    orders: list[npt.NDArray[np.int64]],
-    *,
-    fits: Callable[[Keep], bool],
-    round_to: int,
-) -> Keep:
-    """Put whole steps back, the most important first, as long as the target is still met.
-
-    With few and coarse steps one threshold can overshoot by far (a LeNet-5 would lose 70 % of its FLOPs instead of 50).
-    """
-    counts = [int(keep[group.roots].sum()) for group in graph.groups]
-    cut = [i for i, group in enumerate(graph.groups) if counts[i] < group.size]
-    for i in sorted(cut, key=lambda i: -ranked[i][orders[i][counts[i]]])[:_GIVE_BACK_TRIES]:
-        group = graph.groups[i]
-        more = keep | np.isin(graph.root, group.roots[orders[i][: counts[i] + group.step(round_to)]])
-        if fits(more):
-            keep = more
-    return keep
-
-
-def _least(group: ChannelGroup, round_to: int, max_layer_ratio: float) -> int:
-    return _rounded(max(1, math.ceil(round(group.size * (1 - max_layer_ratio), 9))), group, round_to, 1)
-
-
-def _rounded(count: int, group: ChannelGroup, round_to: int, floor: int) -> int:
-    """``count`` slices rounded up to whole steps; a group with less than a step keeps all."""
-    step = group.step(round_to)
-    return min(group.size, max(floor, math.ceil(count / step) * step))
+    chosen = ranked.keep_within(cost, (1 - ratio) * before)
+    if chosen is None:
+        raise ModelError(_out_of_reach(graph, target, ratio, 1 - cost(ranked.keep_least()) / max(before, 1)))
+    return chosen
 
 
 def _out_of_reach(graph: DependencyGraph, target: str, ratio: float, reachable: float) -> str:
@@ -227,26 +184,4 @@ def _out_of_reach(graph: DependencyGraph, target: str, ratio: float, reachable: 
     return (
         f"{100 * ratio:.4g} % of the {target} cannot be removed; at most {100 * reachable:.1f} % can. Lower the ratio, "
         f"or allow more with round_to, max_layer_ratio or fewer kept layers.{' Closed:' + closed if closed else ''}"
-    )
-
-
-def _report(graph: DependencyGraph, keep: Keep, target: str, ratio: float) -> PruneReport:
-    everything = graph.keep_all()
-    counted = not graph.uncounted
-    return PruneReport(
-        target=target,
-        ratio=ratio,
-        flops_before=flops_kept(graph, everything) if counted else None,
-        flops_after=flops_kept(graph, keep) if counted else None,
-        params_before=params_kept(graph, everything),
-        params_after=params_kept(graph, keep),
-        groups=tuple(
-            GroupReport(group.layers, group.width, group.size, int(keep[group.roots].sum())) for group in graph.groups
-        ),
-        closed=graph.closed_layers,
-        kept={
-            block.name: tuple(np.flatnonzero(keep[block.units]).tolist())
-            for block in graph.blocks
-            if block.name != "input"
-        },
     )

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 
 from tfpwl.errors import ModelError
-from tfpwl.prune.calls import Path, check_functional, graph_of, is_graph
-from tfpwl.prune.plan import PrunePlan
+from tfpwl.models.calls import Path, check_functional, graph_of, is_graph
+from tfpwl.prune.report import PrunePlan
 from tfpwl.prune.trace import Kept, Record
 from tfpwl.prune.units import Map
 

@@ -1,6 +1,6 @@
 """What the rules write down while a model is traced: maps of values, slots of weights, sizes, multiplications.
 
-A rule (see :mod:`tfpwl.prune.layer_rules`) gets a :class:`Trace` and a :class:`~tfpwl.prune.calls.Call`. A layer
+A rule (see :mod:`tfpwl.prune.layer_rules`) gets a :class:`Trace` and a :class:`~tfpwl.models.calls.Call`. A layer
 that is called more than once has one record; its second call is tied to the first, channel by channel.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpwl.prune.calls import Call, Path, Value
+from tfpwl.models.calls import Call, Path, Value
 from tfpwl.prune.units import Map, Units
 
 UNKNOWN_WEIGHTS = "it has weights that are not known (quantized, LoRA?)"

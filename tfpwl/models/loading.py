@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from tfpwl.errors import ModelError
-from tfpwl.prune.calls import check_functional
+from tfpwl.models.calls import check_functional
 
 
 def load_functional(path: Path) -> keras.Model:
@@ -36,7 +36,7 @@ def _say(path: Path, reason: str) -> str:
     if "Could not locate class" in reason or "Unknown layer" in reason:
         return (
             f"{path} holds a class that Keras does not know: {_first_line(reason)}. Register it "
-            "(keras.saving.register_keras_serializable), load the model yourself and use tfpwl.prune from Python."
+            "(keras.saving.register_keras_serializable), load the model yourself and use tfpwl from Python."
         )
     return f"{path} cannot be read as a Keras model: {_first_line(reason)}. Expected .keras, or a legacy .h5."
 

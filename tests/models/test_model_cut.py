@@ -11,12 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers as L
 from masked_reference import example_inputs, randomize
-from tied_models import BUILDERS, conv_bn_relu, head
+from tied_models import BUILDERS, conv_bn_relu, head, resnet
 
 from tfpwl.errors import ModelError
 from tfpwl.export import export_model
-from tfpwl.prune import cut, find_cut_points, plan_cuts, split_softmax
-from tfpwl.prune.cut import balance
+from tfpwl.models import cut, find_cut_points, plan_cuts, split_softmax
+from tfpwl.models.cut import balance
+from tfpwl.prune import count_flops, flops_by_layer
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
 
 
 def answer(groups, x):
@@ -156,7 +163,8 @@ def test_the_balance_is_the_best_of_all(sizes: list[int], data: st.DataObject) -
 
 def test_the_report_adds_up() -> None:
     model = blocks()
-    plan = plan_cuts(model, 3)
+    plan = plan_cuts(model, 3, flops=flops_by_layer(model))
+    assert sum(group.flops for group in plan.groups) == count_flops(model)
     assert sum(group.bytes for group in plan.groups) == 4 * model.count_params()
     assert [group.output_shape for group in plan.groups] == [g.output_shape[1:] for g in cut(model, 3)]
 
@@ -181,8 +189,9 @@ def test_a_final_softmax_comes_apart(what: str) -> None:
     assert logits.name == "m"
 
 
-def test_a_model_without_softmax_is_left_alone(small_resnet: keras.Model) -> None:
-    assert split_softmax(small_resnet) == (small_resnet, None)
+def test_a_model_without_softmax_is_left_alone() -> None:
+    model = resnet()
+    assert split_softmax(model) == (model, None)
 
 
 def test_groups_export() -> None:

@@ -1,54 +1,28 @@
-"""Where any functional model can be cut into groups, and which cuts balance the bytes of their weights.
-
-A cut point is a tensor that every path from the input to the output goes through: in topological order, the moment
-after its layer ran, it is the only value that a later layer still reads. Nested models are opened, so that a backbone
-wrapped as one layer can be cut too.
-"""
+"""Cutting any functional model into groups, by names of layers or so that the bytes of their weights balance."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import keras
 
 from tfpwl.errors import ModelError
-from tfpwl.prune.calls import Call, FlatModel, Value, flatten_model
-from tfpwl.prune.cost import layer_flops
-from tfpwl.prune.graph import build_graph
-from tfpwl.prune.regroup import rebuild
+from tfpwl.models.calls import FlatModel
+from tfpwl.models.cut_points import CutPoint, alive_after, bytes_by_call, points_of, shared_spans, single_path
+from tfpwl.models.regroup import rebuild
 
 # A stretch without a cut point is reported when it alone is this much heavier than an even share.
 _TOO_HEAVY = 1.25
 
 
 @dataclass(frozen=True)
-class CutPoint:
-    """A legal place to cut: after ``layer``.
-
-    Attributes:
-        layer: name of the layer whose output is the boundary (``outer/inner`` in a nested model).
-        position: index of its call in the flat model.
-        shape: of the boundary, without the batch axis.
-        bytes_before: weights of all layers up to here.
-        folds: a BatchNorm follows, which conversion folds into this layer; a cut here would cost an operator, so only
-            a cut by name is made here.
-    """
-
-    layer: str
-    position: int
-    shape: tuple[int | None, ...]
-    bytes_before: int
-    folds: bool
-
-
-@dataclass(frozen=True)
 class GroupSize:
-    """One group of a cut: its first and last layer, weights and FLOPs (``None`` where a size is not fixed)."""
+    """One group of a cut: its first and last layer, weights and FLOPs (``None`` where they were not counted)."""
 
     name: str
     first: str
@@ -69,103 +43,13 @@ class CutPlan:
     warnings: tuple[str, ...]
 
 
-def find_cut_points(model: keras.Model) -> tuple[CutPoint, ...]:
-    """Every legal cut point of ``model``, first to last.
-
-    Not among them: tensors that carry a Keras mask or are no floats, and places where a layer with weights is called
-    on both sides.
-
-    Raises:
-        ModelError: the model cannot be read, or has several inputs or outputs.
-
-    Example:
-        >>> inputs = keras.Input((4,))
-        >>> x = keras.layers.Dense(3, name="a")(inputs)
-        >>> model = keras.Model(inputs, keras.layers.Dense(2, name="b")(x))
-        >>> [point.layer for point in find_cut_points(model)]
-        ['a']
-    """
-    return _points(_single_path(model))
-
-
-def _single_path(model: keras.Model) -> FlatModel:
-    flat = flatten_model(model)
-    if len(flat.inputs) != 1 or len(flat.outputs) != 1:
-        raise ModelError(
-            f"Model {model.name!r} has {len(flat.inputs)} inputs and {len(flat.outputs)} outputs; only a model with "
-            "one of each can be cut into a chain of groups."
-        )
-    return flat
-
-
-def _points(flat: FlatModel) -> tuple[CutPoint, ...]:
-    alive = list(_alive_after(flat))
-    spans = _shared_spans(flat)
-    sizes = _bytes_by_call(flat.calls)
-    points, seen, masked = [], 0, False
-    for position, call in enumerate(flat.calls[:-1]):
-        seen += sizes[position]
-        masked = masked or _makes_mask(call)
-        if call.outputs == call.inputs or masked or any(first <= position < last for first, last in spans):
-            continue
-        if len(call.outputs) == 1 and alive[position] == {call.outputs[0]} and len(call.outputs[0].shape) > 1:
-            value = call.outputs[0]
-            if value.dtype.startswith(("float", "bfloat")):
-                points.append(
-                    CutPoint(call.name, position, value.shape[1:], seen, _folds(call, flat.calls[position + 1]))
-                )
-    return tuple(points)
-
-
-def _folds(call: Call, following: Call) -> bool:
-    # After a cut point the next call reads it, whatever else does.
-    follows = isinstance(following.operation, keras.layers.BatchNormalization)
-    return follows and getattr(call.operation, "kernel", getattr(call.operation, "pointwise_kernel", None)) is not None
-
-
-def _makes_mask(call: Call) -> bool:
-    return isinstance(call.operation, keras.layers.Masking) or bool(getattr(call.operation, "mask_zero", False))
-
-
-def _alive_after(flat: FlatModel) -> Iterator[set[Value]]:
-    """After each call, the values that something later still reads."""
-    last_read = {value: position for position, call in enumerate(flat.calls) for value in call.inputs}
-    last_read.update((value, len(flat.calls)) for value in flat.outputs)
-    dying: dict[int, list[Value]] = {}
-    for value, position in last_read.items():
-        dying.setdefault(position, []).append(value)
-    alive = {value for value in flat.inputs if value in last_read}
-    for position, call in enumerate(flat.calls):
-        alive.update(value for value in call.outputs if last_read.get(value, -1) > position)
-        alive.difference_update(dying.get(position, ()))
-        yield set(alive)
-
-
-def _shared_spans(flat: FlatModel) -> list[tuple[int, int]]:
-    """First and last call of layers with weights that are called more than once."""
-    calls: dict[tuple[str, ...], list[int]] = {}
-    for position, call in enumerate(flat.calls):
-        if getattr(call.operation, "weights", None):
-            calls.setdefault(call.path, []).append(position)
-    return [(places[0], places[-1]) for places in calls.values() if len(places) > 1]
-
-
-def _bytes_by_call(calls: Sequence[Call]) -> list[int]:
-    sizes, counted = [], set()
-    for call in calls:
-        first = call.path not in counted
-        counted.add(call.path)
-        weights = getattr(call.operation, "weights", ()) if first else ()
-        sizes.append(sum(_bytes(weight) for weight in weights))
-    return sizes
-
-
-def _bytes(weight: keras.Variable) -> int:
-    itemsize = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "int8": 1, "uint8": 1}.get(str(weight.dtype), 4)
-    return math.prod(weight.shape) * itemsize
-
-
-def plan_cuts(model: keras.Model, groups: int | None = None, cuts: Sequence[str] | None = None) -> CutPlan:
+def plan_cuts(
+    model: keras.Model,
+    groups: int | None = None,
+    cuts: Sequence[str] | None = None,
+    *,
+    flops: Mapping[str, int] | None = None,
+) -> CutPlan:
     """Choose where to cut, by number of groups or by names of layers; nothing is built.
 
     By number, the heaviest group is made as light as it can be, and among the cuts that do so the sum of squares of the
@@ -176,24 +60,25 @@ def plan_cuts(model: keras.Model, groups: int | None = None, cuts: Sequence[str]
         model: a functional model with one input and one output.
         groups: how many groups.
         cuts: instead of it, the layers to cut after.
+        flops: of each layer, for the sizes of the groups (:func:`tfpwl.prune.flops_by_layer` counts them).
 
     Raises:
         ModelError: neither or both are given, there are too few cut points, or a name is unknown or no cut point.
     """
-    flat = _single_path(model)
-    points = _points(flat)
+    flat = single_path(model)
+    points = points_of(flat)
     if (groups is None) == (cuts is None):
         raise ModelError("Give either `groups`, a number, or `cuts`, the names of the layers to cut after.")
     chosen = _by_name(flat, points, cuts) if cuts is not None else _balanced(flat, points, groups or 0)
-    sizes = _group_sizes(model, flat, chosen)
+    sizes = _group_sizes(model.name, flat, chosen, flops)
     return CutPlan(chosen, sizes, points, tuple(_warnings(flat, points, len(chosen) + 1)))
 
 
 def cut(model: keras.Model, groups: int | None = None, cuts: Sequence[str] | None = None) -> tuple[keras.Model, ...]:
     """Cut ``model`` into functional groups that give its answer when they run one after another.
 
-    Arguments and errors as :func:`plan_cuts`. The groups have copies of the weights and the layers' names (a layer of a
-    nested model keeps its own name where it is the only one of that name); they are called ``<model>_g0``, …
+    Groups, cuts and errors as :func:`plan_cuts`. The groups have copies of the weights and the layers' names (a layer
+    of a nested model keeps its own name where it is the only one of that name); they are called ``<model>_g0``, …
 
     Example:
         >>> inputs = keras.Input((4,))
@@ -203,7 +88,7 @@ def cut(model: keras.Model, groups: int | None = None, cuts: Sequence[str] | Non
         [('m_g0', (None, 3)), ('m_g1', (None, 2))]
     """
     plan = plan_cuts(model, groups, cuts)
-    flat = _single_path(model)
+    flat = single_path(model)
     stretches = _stretches(flat, plan.cuts)
     return tuple(rebuild(flat, start, stop, f"{model.name}_g{i}") for i, (start, stop) in enumerate(stretches))
 
@@ -239,12 +124,12 @@ def _refuse(flat: FlatModel, points: Sequence[CutPoint], name: str) -> CutPoint:
 
 def _why_not(flat: FlatModel, position: int) -> str:
     call = flat.calls[position]
-    alive = list(_alive_after(flat))[position] - set(call.outputs)
+    alive = list(alive_after(flat))[position] - set(call.outputs)
     readers = [later.name for later in flat.calls[position + 1 :] if alive & set(later.inputs)]
     makers = [earlier.name for earlier in flat.calls[: position + 1] if alive & set(earlier.outputs)] or ["the input"]
     if alive:
         return f"{_few(makers)} bypasses it, read further on by {_few(readers)}"
-    if any(first <= position < last for first, last in _shared_spans(flat)):
+    if any(first <= position < last for first, last in shared_spans(flat)):
         return "a layer with weights is called on both sides of it"
     return "its output is no single float tensor with channels, or carries a mask"
 
@@ -257,7 +142,7 @@ def _few(names: Sequence[str]) -> str:
 def _balanced(flat: FlatModel, points: Sequence[CutPoint], groups: int) -> tuple[CutPoint, ...]:
     if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
         raise ModelError(f"Received groups={groups!r}; expected a whole number of at least 1.")
-    total = sum(_bytes_by_call(flat.calls))
+    total = sum(bytes_by_call(flat.calls))
     candidates = _one_per_weight(points, total)
     if groups - 1 > len(candidates):
         raise ModelError(
@@ -320,25 +205,25 @@ def _best_sums(
     return best, came
 
 
-def _group_sizes(model: keras.Model, flat: FlatModel, cuts: Sequence[CutPoint]) -> tuple[GroupSize, ...]:
-    sizes = _bytes_by_call(flat.calls)
-    graph = build_graph(model)
-    flops = None if graph.uncounted else layer_flops(graph, graph.keep_all())
+def _group_sizes(
+    name: str, flat: FlatModel, cuts: Sequence[CutPoint], flops: Mapping[str, int] | None
+) -> tuple[GroupSize, ...]:
+    sizes = bytes_by_call(flat.calls)
     groups = []
     for index, (start, stop) in enumerate(_stretches(flat, cuts)):
         calls = [call for call in flat.calls[start:stop] if call.inputs != call.outputs]
         names = list(dict.fromkeys(call.name for call in calls))
         groups.append(
             GroupSize(
-                f"{model.name}_g{index}", names[0], names[-1], len(names), sum(sizes[start:stop]),
-                None if flops is None else sum(flops.get(name, 0) for name in names), calls[-1].outputs[0].shape[1:],
+                f"{name}_g{index}", names[0], names[-1], len(names), sum(sizes[start:stop]),
+                None if flops is None else sum(flops.get(layer, 0) for layer in names), calls[-1].outputs[0].shape[1:],
             )
         )  # fmt: skip
     return tuple(groups)
 
 
 def _warnings(flat: FlatModel, points: Sequence[CutPoint], groups: int) -> Iterator[str]:
-    total = sum(_bytes_by_call(flat.calls))
+    total = sum(bytes_by_call(flat.calls))
     candidates = _one_per_weight(points, total)
     names = ["the input", *(repr(point.layer) for point in candidates), "the output"]
     edges = [0, *(point.bytes_before for point in candidates), total]

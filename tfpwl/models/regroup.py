@@ -10,47 +10,53 @@ import keras
 import numpy as np
 
 from tfpwl.errors import ModelError
-from tfpwl.prune.calls import Call, FlatModel, Path, Value, flatten_model
+from tfpwl.models.calls import Call, FlatModel, Path, flatten_model
+from tfpwl.models.running import Bypass, Find, call_with, run_calls
 
 
 def rebuild(
-    flat: FlatModel, start: int, stop: int, name: str, settings: Mapping[Path, Mapping[str, Any]] | None = None
+    flat: FlatModel,
+    start: int,
+    stop: int,
+    name: str,
+    *,
+    settings: Mapping[Path, Mapping[str, Any]] | None = None,
+    bypass: Bypass | None = None,
 ) -> keras.Model:
     """The calls ``start … stop - 1`` as a functional model from the one value they read to the one they leave.
 
     Args:
-        flat: of :func:`tfpwl.prune.calls.flatten_model`, with one input and one output.
+        flat: of :func:`tfpwl.models.calls.flatten_model`, with one input and one output.
         start: first call.
         stop: the call after the last.
         name: of the new model.
         settings: config entries to change, by the path of a layer.
+        bypass: values that are replaced by an earlier one of the same shape; calls that nobody needs then are left out.
 
     Raises:
         ModelError: a layer cannot be built again from its config.
     """
-    calls = flat.calls[start:stop]
+    calls, output = flat.calls[start:stop], flat.calls[stop - 1].outputs[0]
     made = {value for call in calls for value in call.outputs if value not in call.inputs}
     (entry,) = {value for call in calls for value in call.inputs if value not in made}
     inputs = keras.Input(entry.shape[1:], dtype=entry.dtype, name=f"{name}_input")
-    tensors: dict[Value, Any] = {entry: inputs}
-    layers: dict[Path, Any] = {}
-    names = _names(flat)
-    for call in calls:
-        if call.outputs == call.inputs:
-            continue
-        if call.path not in layers:
-            layers[call.path] = _copy(call, names[call.path], (settings or {}).get(call.path, {}))
-        outputs = _call(layers[call.path], call, tensors)
-        tensors.update(zip(call.outputs, keras.tree.flatten(outputs), strict=True))
-    model = keras.Model(inputs, tensors[calls[-1].outputs[0]], name=name)
-    for call in calls:
-        if call.path in layers and getattr(call.operation, "weights", None):
-            layers[call.path].set_weights([np.asarray(weight.value) for weight in call.operation.weights])
+    copies: dict[Path, tuple[Any, Any]] = {}
+    names = copied_names(flat)
+
+    def call_copy(call: Call, find: Find) -> Any:
+        if call.path not in copies:
+            copies[call.path] = call.operation, _copy(call, names[call.path], (settings or {}).get(call.path, {}))
+        return call_with(copies[call.path][1], call, find)
+
+    model = keras.Model(inputs, run_calls(calls, entry, inputs, output, apply=call_copy, bypass=bypass), name=name)
+    for original, copy in copies.values():
+        if getattr(original, "weights", None):
+            copy.set_weights([np.asarray(weight.value) for weight in original.weights])
     return model
 
 
-def _names(flat: FlatModel) -> dict[Path, str]:
-    """A layer's own name where no other layer has it, else the whole path."""
+def copied_names(flat: FlatModel) -> dict[Path, str]:
+    """What :func:`rebuild` calls each layer: its own name where no other layer has it, else the whole path."""
     paths = {call.path for call in flat.calls}
     count = Counter(path[-1] for path in paths)
     return {path: path[-1] if count[path[-1]] == 1 else "_".join(path) for path in paths}
@@ -62,19 +68,6 @@ def _copy(call: Call, name: str, settings: Mapping[str, Any]) -> Any:
         return type(call.operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as exc:
         raise ModelError(f"Layer {call.name!r} cannot be built again from its config: {exc}") from exc
-
-
-def _call(layer: Any, call: Call, tensors: Mapping[Value, Any]) -> Any:
-    def tensor(argument: Any) -> Any:
-        if isinstance(argument, Value):
-            return tensors[argument]
-        if isinstance(argument, (tuple, list)):
-            return type(argument)(tensor(item) for item in argument)
-        if isinstance(argument, dict):
-            return {key: tensor(item) for key, item in argument.items()}
-        return argument
-
-    return layer(*tensor(call.args), **tensor(call.kwargs))
 
 
 def split_softmax(model: keras.Model) -> tuple[keras.Model, keras.Model | None]:
@@ -102,7 +95,7 @@ def split_softmax(model: keras.Model) -> tuple[keras.Model, keras.Model | None]:
     if _is_only_softmax(last):
         return rebuild(flat, 0, len(flat.calls) - 1, model.name), softmax
     linear = {last.path: {"activation": "linear"}}
-    return rebuild(flat, 0, len(flat.calls), model.name, linear), softmax
+    return rebuild(flat, 0, len(flat.calls), model.name, settings=linear), softmax
 
 
 def _ends_in_softmax(call: Call) -> bool:
