@@ -50,7 +50,7 @@ def test_every_mistake_is_named_at_once():
 
 
 def test_a_teacher_is_a_family_or_a_preset():
-    with pytest.raises(ConfigError, match="either `preset:` or `family:`"):
+    with pytest.raises(ConfigError, match="either `preset:`, `family:` or `keras:`"):
         parse_config("name: a\ndata: {name: digits}\nteacher: {family: vgg, preset: vgg-cifar}\n")
 
 

@@ -32,6 +32,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tfpwl.errors import ExportError
 from tfpwl.pairs import ModelPair, named_models
+from tfpwl.xnnpack import for_xnnpack
 
 SIGNATURE = "serving_default"
 
@@ -82,7 +83,7 @@ def export_model(model: keras.Model, *, batch: int = 1) -> bytes:
         b'TFL3'
     """
     shape = _checked_input_shape(model, batch)
-    data = _convert(model, shape)
+    data = _convert(for_xnnpack(model), shape)
     _check_file(data, model, shape)
     return data
 

@@ -6,9 +6,7 @@ same weights as one that was not: shuffling, augmentation and mixes are seeded b
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +16,9 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from tfpwl.checkpoint import load_epoch, save_epoch
 from tfpwl.config import TrainConfig
 from tfpwl.errors import TrainingError
-
-_STATE, _LOG = "state.weights.h5", "epochs.json"  # of a checkpoint
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 
@@ -210,7 +207,7 @@ def fit(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     model.optimizer.build(model.trainable_variables)
-    log = [] if checkpoint is None else _restore(model, checkpoint)
+    log = [] if checkpoint is None else load_epoch(checkpoint, _state(model))
     watcher = _Watcher((batches, *seedables), steps, config.epochs, on_progress, log)
     callbacks: list[keras.callbacks.Callback] = [watcher]
     if checkpoint is not None:
@@ -219,23 +216,13 @@ def fit(
     return History(tuple(log), watcher.images_per_second(batches.batch_size))
 
 
-def _restore(model: keras.Model, folder: Path) -> list[dict[str, float]]:
-    """Load the newest checkpoint, if there is one, and return the metrics of the epochs it stands for."""
-    saved = sorted(folder.glob("epoch-*"))
-    if not saved:
-        return []
-    try:
-        model.load_weights(saved[-1] / _STATE)
-        return json.loads((saved[-1] / _LOG).read_text())
-    except (OSError, ValueError) as exc:
-        raise TrainingError(f"The checkpoint {saved[-1]} cannot be read: {exc}. Remove it to start over.") from exc
+def _state(model: keras.Model) -> list[Any]:
+    """Everything that a step changes: weights, statistics, states of random numbers, the optimizer's moments."""
+    return [*model.variables, *model.optimizer.variables]
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Weights, optimizer and log after every epoch, in one rename: a run killed anywhere finds a whole one.
-
-    keras.callbacks.BackupAndRestore writes the weights and the number of the epoch one after the other; killed in
-    between, it trains an epoch twice and says nothing.
+    """Keeps the state after every epoch.
 
     Args:
         folder: for the checkpoints; the last one is kept.
@@ -247,15 +234,7 @@ class _Checkpoint(keras.callbacks.Callback):
         self._folder, self._log = folder, log
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        older = list(self._folder.glob("epoch-*"))
-        unfinished = self._folder / "writing"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        self.model.save_weights(unfinished / _STATE)
-        (unfinished / _LOG).write_text(json.dumps(self._log))
-        unfinished.rename(self._folder / f"epoch-{epoch + 1:06d}")
-        for folder in older:
-            shutil.rmtree(folder)
+        save_epoch(self._folder, _state(self.model), self._log)
 
 
 class _Watcher(keras.callbacks.Callback):

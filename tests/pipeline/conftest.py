@@ -21,11 +21,14 @@ class Recorder:
     """A reporter that remembers which stages ran; it can interrupt one."""
 
     def __init__(self, interrupt=None):
-        self.ran, self.cached, self.progress = [], [], []
+        self.ran, self.cached, self.progress, self.waited = [], [], [], []
         self._interrupt = interrupt
 
     def started(self, stage):
         pass
+
+    def waiting(self, stage, holder):
+        self.waited.append((stage, holder))
 
     def advanced(self, stage, done, total, metrics):
         self.progress.append((stage, done, total))
@@ -36,7 +39,7 @@ class Recorder:
         (self.cached if cached else self.ran).append(stage)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pipeline_text():
     return PIPELINE
 
@@ -46,7 +49,7 @@ def tiny_config():
     return lambda *overrides: parse_config(PIPELINE, overrides=overrides)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recorder():
     return Recorder
 

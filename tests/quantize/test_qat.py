@@ -197,6 +197,33 @@ def test_fine_tuning_trains_every_model_but_not_the_pair_it_was_given(small_pair
     assert tuned.boundaries == again.boundaries
 
 
+def test_fine_tuning_that_was_interrupted_goes_on_after_its_last_epoch_with_the_same_weights(
+    small_pair, digits, tmp_path
+):
+    config, seen = QatConfig(epochs=2), []
+
+    def tune(on_progress, checkpoint):
+        return fine_tune(
+            small_pair, some_batches(digits), config, mixes=PATH_OF_THREE, checkpoint=checkpoint,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def interrupt(done, total, metrics):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    undisturbed = tune(None, None)
+    with pytest.raises(KeyboardInterrupt):
+        tune(interrupt, tmp_path)
+    resumed = tune(lambda done, *_: seen.append(done), tmp_path)
+    assert seen == [3, 4]
+    assert resumed.boundaries == undisturbed.boundaries
+    assert resumed.history.epochs == undisturbed.history.epochs
+    for model, same in zip(resumed.pair.student, undisturbed.pair.student, strict=True):
+        for a, b in zip(model.get_weights(), same.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_ranges_that_are_given_stay(small_pair, digits):
     both = Range(0.0, 4.0)
     ranges = [BoundaryRange(Range(-1.0, 3.0), Range(0.0, 5.0)), BoundaryRange(both, both)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from tfpwl.errors import MissingDependencyError
 from tfpwl.mix import Mix
 from tfpwl.report import (
     BuildReport,
+    GroupSizes,
     MixRecord,
     mixes_table,
     path_table,
@@ -52,13 +54,23 @@ def test_the_summary_tells_failed_gates(report):
     assert "gate size passed 1.2 MB, limit 2 MB" in lines
 
 
-def test_markdown_has_all_mixes_the_command_and_the_figure(report):
-    text = render_markdown(report, command="tfpwl build tiny.yaml", figure="accuracy_path.png")
+def test_markdown_begins_with_the_gates_and_has_all_mixes_and_the_command(report):
+    text = render_markdown(replace(report, command="tfpwl build tiny.yaml", tier="mid"))
+    assert text.startswith("# tiny, mid\n\n**1 of 2 gates failed.**\n\n| gate |")
+    assert "| monotone | **failed** | loses 1.0 points, limit 0.3 |" in text
     assert "Made by `tfpwl build tiny.yaml`." in text
-    assert "![Accuracy against bytes loaded](accuracy_path.png)" in text
     assert "| `ST` | 79.00 % | -1.00 | 20.0 kB | 0.400 ms |" in text
     assert "| `TS` | 60.00 % |  | 11.0 kB | 0.410 ms |" in text
-    assert "| monotone | **failed** | loses 1.0 points, limit 0.3 |" in text
+
+
+def test_long_tables_are_folded_so_that_a_comment_stays_short(report):
+    text = render_markdown(replace(report, groups=(GroupSizes(900, 8_000, 500, None), GroupSizes(600, 12_000))))
+    shown = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert "| `TS` |" not in shown
+    assert "| `ST` |" in shown
+    # An empty line on both sides: else GitHub shows the table as text.
+    assert "<details><summary>All 4 mixes, through the files</summary>\n\n| mix |" in text
+    assert "| 0 | 900 B | 8.0 kB | 500 B | – |" in text
 
 
 def test_what_was_not_measured_is_a_dash(report):

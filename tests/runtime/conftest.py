@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tfpwl.runtime import LoadedGroup, Runner, make_engine
 from tfpwl.runtime.engines import ENGINE_NAMES
@@ -68,3 +70,11 @@ class GatedEngine:
 @pytest.fixture(params=ENGINE_NAMES)
 def engine(request: pytest.FixtureRequest) -> GatedEngine:
     return GatedEngine(request.param)
+
+
+@pytest.fixture
+def signing_key() -> tuple[bytes, bytes]:
+    """The PEM of a private key and the raw public one, as an app carries it."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    encodings = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*encodings), key.public_key().public_bytes_raw()

@@ -33,6 +33,7 @@ def test_the_device_side_imports_nothing_heavy(module, record_property):
 def test_the_public_names_are_these():
     assert tfpwl.runtime.__all__ == [
         "Change",
+        "DeviceFacts",
         "Engine",
         "ErrorCode",
         "InterpreterEngine",
@@ -42,7 +43,13 @@ def test_the_public_names_are_these():
         "ProgressiveModel",
         "Runner",
         "State",
+        "Tier",
+        "TierChoice",
+        "Tiers",
         "make_engine",
+        "open_tier",
+        "read_tiers",
+        "select_tier",
     ]
     assert sorted(tfpwl.bundle.__all__) == [
         "BoundaryEntry", "Bundle", "Check", "FileEntry", "GroupEntry", "InputSpec", "Manifest", "OutputSpec",

@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tfpwl.bundle import Bundle, pack, sign
 from tfpwl.errors import SignatureError
 from tfpwl.runtime import ProgressiveModel
-
-
-@pytest.fixture
-def signing_key() -> tuple[bytes, bytes]:
-    """The PEM of a private key and the raw public one, as an app carries it."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    encodings = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(*encodings), key.public_key().public_bytes_raw()
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 from tfpwl.bench.results import Machine
@@ -42,6 +43,14 @@ def stolen_share(before: tuple[int, int] | None, after: tuple[int, int] | None) 
     if before is None or after is None or after[1] == before[1]:
         return None
     return (after[0] - before[0]) / (after[1] - before[1])
+
+
+def machine_notes(machine: Machine) -> Iterator[str]:
+    """What a reader of figures has to know about the machine while they were measured."""
+    if machine.load_before > 0.5:
+        yield f"The machine was not quiet: load {machine.load_before:.1f} on {machine.cores} cores before the run."
+    if machine.stolen is not None and machine.stolen > 0.01:
+        yield f"Other virtual machines took {100 * machine.stolen:.1f} % of the processors' time."
 
 
 def _processor() -> str:

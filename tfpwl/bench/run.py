@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpwl.bench import results
-from tfpwl.bench.machine import cpu_times, describe_machine, stolen_share
+from tfpwl.bench.machine import cpu_times, describe_machine, machine_notes, stolen_share
 from tfpwl.bench.page_cache import evict, warm
 from tfpwl.bench.results import BenchResult, StartResult, SteadyResult, UpgradeResult, percentile
 from tfpwl.bench.rivals import Rivals
@@ -240,12 +240,7 @@ class _Bench:
         return result
 
     def _note_the_machine(self, machine: results.Machine) -> None:
-        if machine.load_before > 0.5:
-            self._notes.append(
-                f"The machine was not quiet: load {machine.load_before:.1f} on {machine.cores} cores before the run."
-            )
-        if machine.stolen is not None and machine.stolen > 0.01:
-            self._notes.append(f"Other virtual machines took {100 * machine.stolen:.1f} % of the processors' time.")
+        self._notes += machine_notes(machine)
         if self._options.repeats < 20:
             self._notes.append(f"Medians of {self._options.repeats} processes: for trying out, not for a table.")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from rich.console import Console
 from tfpwl.bundle import Bundle
 from tfpwl.bundle.store import MANIFEST_NAME
 from tfpwl.errors import BundleError
+
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 
 bundle_argument = click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
 
@@ -30,6 +34,13 @@ def json_option(what: str) -> Callable[[Any], Any]:
 def stdout_console() -> Console:
     """A console for results that a person reads."""
     return Console(highlight=False)
+
+
+def given_command() -> str | None:
+    """The command line as it was typed, for reports; passwords in addresses are left out. None outside `tfpwl`."""
+    context = click.get_current_context(silent=True)
+    arguments = None if context is None else context.find_root().obj
+    return None if arguments is None else shlex.join(["tfpwl", *(_PASSWORD.sub("//", text) for text in arguments)])
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from tfpwl.cli.arguments import given_command
 from tfpwl.cli.progress import BuildProgress, stderr_console
 
-_STAGE_NAMES = ("train", "condense", "distill", "export", "quantize", "evaluate")
+_STAGE_NAMES = ("train", "condense", "distill", "prune", "finetune", "export", "quantize", "evaluate")
 
 
 def pipeline_options(function: Callable[..., Any], metavar: str = "PIPELINE") -> Callable[..., Any]:
@@ -31,32 +33,111 @@ def pipeline_options(function: Callable[..., Any], metavar: str = "PIPELINE") ->
     return function
 
 
-def run_pipeline(pipeline: Path, output: Path | None, overrides: tuple[str, ...], until: str, start: str | None) -> Any:
-    """Load the pipeline and build it with bars on stderr."""
-    from tfpwl.config import load_config  # noqa: PLC0415
+def run_pipeline(
+    pipeline: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    until: str,
+    start: str | None,
+    *,
+    logs: tuple[str, ...] = (),
+    workers: Any = None,
+) -> Any:
+    """Load the pipeline and build it with bars on stderr, and with ``logs`` for other tools."""
     from tfpwl.pipeline import build as build_pipeline  # noqa: PLC0415
+
+    config = _load(pipeline, overrides)
+    with _watching(config, logs) as (reporter, run_logs):
+        result = build_pipeline(
+            config, output, until=until, start=start, reporter=reporter, command=given_command(), workers=workers
+        )  # fmt: skip
+        if result.report is not None:
+            for log in run_logs:
+                log.reported(result.report, result.output)
+    return result
+
+
+def _load(pipeline: Path, overrides: tuple[str, ...]) -> Any:
+    from tfpwl.config import load_config  # noqa: PLC0415
 
     # So that `data: {python: my_data:load}` finds my_data.py beside the YAML, as relative paths are found.
     sys.path.insert(0, str(pipeline.resolve().parent))
-    config = load_config(pipeline, overrides)
-    with BuildProgress(stderr_console()) as reporter:
-        return build_pipeline(config, output, until=until, start=start, reporter=reporter)
+    return load_config(pipeline, overrides)
+
+
+@contextmanager
+def _watching(config: Any, logs: tuple[str, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """A reporter that draws bars and feeds the logs, and the logs, which take reports, too."""
+    from tfpwl.pipeline.tracking import Together, open_logs  # noqa: PLC0415
+
+    with BuildProgress(stderr_console()) as progress, open_logs(logs, config) as run_logs:
+        yield Together((progress, *run_logs)), run_logs
+
+
+@contextmanager
+def _workers(engine: str | None, count: int | None, address: str | None) -> Iterator[Any]:
+    """Other processes that train, or None where no engine is asked for."""
+    if engine is None:
+        if count is not None or address is not None:
+            raise click.UsageError("--workers needs --engine local, and --address needs --engine ray.")
+        yield None
+        return
+    from tfpwl.pipeline.workers import make_workers  # noqa: PLC0415
+
+    with make_workers(engine, count=count, address=address) as workers:
+        yield workers
 
 
 @click.command()
 @pipeline_options
-def build(pipeline: Path, output: Path | None, overrides: tuple[str, ...], start: str | None, as_json: bool) -> int:
+@click.option("--tier", "tiers", multiple=True, metavar="NAME",
+              help="Build this tier of the pipeline's `tiers:`; may be given more than once. [all]")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "ray"]),
+              help="Train and export in several processes at once: of this machine, or of a Ray cluster.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1),
+              help="Processes of --engine local. [as processors and memory allow]")  # fmt: skip
+@click.option("--address", metavar="HOST:PORT|auto", help="The cluster of --engine ray. [one is started here]")
+@click.option("--log", "logs", multiple=True, metavar="tensorboard:DIR|mlflow:URI",
+              help="Log losses, figures and report there, too.")  # fmt: skip
+def build(
+    *,
+    pipeline: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    start: str | None,
+    as_json: bool,
+    tiers: tuple[str, ...],
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
+    logs: tuple[str, ...],
+) -> int:
     """Run a whole pipeline: teacher, student, files, precision, accuracy of the mixes, bundle, report, gates.
 
     Stages whose artifacts are there already are not run again; a run that was interrupted goes on after its last
     epoch. Exit code 1 when a gate fails (the report is written all the same).
 
+    A pipeline with `tiers:` gives a bundle per tier in bundles/<tier>, a report per tier in reports/<tier>, and
+    tiers.json, by which a device chooses. What tiers share runs once.
+
     \b
     Example:
       tfpwl build pipelines/digits_resnet.yaml
       tfpwl build my.yaml -o out --set distill.epochs=20 --from distill
+      tfpwl build pipelines/digits_tiers.yaml
+      tfpwl build pipelines/digits_tiers.yaml --tier low --tier mid
+      tfpwl build my.yaml --set tiers=default --tier low
+      tfpwl build pipelines/digits_tiers.yaml --engine local --workers 2
+      tfpwl build pipelines/digits_tiers.yaml --engine ray --address 10.0.0.1:6379
     """
-    result = run_pipeline(pipeline, output, overrides, "evaluate", start)
+    if tiers or _load(pipeline, overrides).tiers:
+        with _workers(engine, workers, address) as others:
+            return _build_tiers(
+                pipeline, output, overrides=overrides, start=start, as_json=as_json, tiers=tiers, logs=logs,
+                workers=others,
+            )  # fmt: skip
+    with _workers(engine, workers, address) as others:
+        result = run_pipeline(pipeline, output, overrides, "evaluate", start, logs=logs, workers=others)
     report, root = result.report, result.output
     if as_json:
         click.echo(report.to_json(), nl=False)
@@ -66,11 +147,50 @@ def build(pipeline: Path, output: Path | None, overrides: tuple[str, ...], start
         console = Console(highlight=False)
         ladder = [rungs_table(report)] if report.rungs else []
         console.print(path_table(report), mixes_table(report), *ladder, summary_table(report))
-        console.print(f"bundle  {root / 'bundle'}\nreport  {root / 'report.md'}\nfigure  {root / 'accuracy_path.png'}")
+        console.print(f"bundle  {root / 'bundle'}\nreport  {root / 'report.html'}")
+    _tell_failures(report)
+    return 0 if report.passed else 1
+
+
+def _build_tiers(
+    pipeline: Path,
+    output: Path | None,
+    *,
+    overrides: tuple[str, ...],
+    start: str | None,
+    as_json: bool,
+    tiers: tuple[str, ...],
+    logs: tuple[str, ...],
+    workers: Any,
+) -> int:
+    from tfpwl.pipeline import build_tiers  # noqa: PLC0415
+    from tfpwl.report import rich_table, tiers_sheet  # noqa: PLC0415
+
+    config = _load(pipeline, overrides)
+    with _watching(config, logs) as (reporter, run_logs):
+        result = build_tiers(
+            config, output, tiers=tiers, start=start, reporter=reporter, command=given_command(), workers=workers
+        )  # fmt: skip
+        for tier in result.tiers.values():
+            for log in run_logs:
+                log.reported(tier.report, tier.folder)
+    if as_json:
+        reports = {name: json.loads(tier.report.to_json()) for name, tier in result.tiers.items()}
+        click.echo(json.dumps({"tiers": reports}, sort_keys=True))
+    else:
+        Console(highlight=False).print(rich_table(tiers_sheet(config.name, result.records, shares=False)))
+        for name, tier in result.tiers.items():
+            click.echo(f"{name:<8} {tier.bundle.root}")
+        click.echo(f"choice   {result.output / 'tiers.json'}\nreport   {result.output / 'report.html'}")
+    for name, tier in result.tiers.items():
+        _tell_failures(tier.report, f" of tier {name}")
+    return 0 if result.passed else 1
+
+
+def _tell_failures(report: Any, whose: str = "") -> None:
     for gate in report.gates:
         if not gate.passed:
-            click.echo(f"Gate failed: {gate.name}: {gate.message}", err=True)
-    return 0 if report.passed else 1
+            click.echo(f"Gate failed{whose}: {gate.name}: {gate.message}", err=True)
 
 
 def _stage_command(stage: str, what: str, help_text: str) -> click.Command:

@@ -38,7 +38,11 @@ COMMANDS = {
     "pull": "tfpwl.cli.pull:pull",
     "plan": "tfpwl.cli.plan:plan",
     "bench": "tfpwl.cli.bench:bench",
+    "profile": "tfpwl.cli.profile:profile",
+    "tiers": "tfpwl.cli.tiers:tiers",
     "run": "tfpwl.cli.run:run",
+    "report": "tfpwl.cli.report:report",
+    "diff": "tfpwl.cli.diff:diff",
     "prune": "tfpwl.cli.prune:prune",
     "cut": "tfpwl.cli.cut:cut",
     "wave": "tfpwl.cli.wave:wave",
@@ -94,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str], debug: bool, native_log: NativeLog) -> int:  # noqa: PLR0911 - one per way to end
     try:
-        result = cli.main(arguments, prog_name="tfpwl", standalone_mode=False)
+        result = cli.main(arguments, prog_name="tfpwl", standalone_mode=False, obj=tuple(arguments))
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:

@@ -47,6 +47,9 @@ class BuildProgress:
         self._tasks[stage] = self._progress.add_task(stage, total=None, note="")
         self._logged = time.monotonic()
 
+    def waiting(self, stage: str, holder: str) -> None:
+        self._console.print(f"{stage}: {holder} is making this already; waiting for it", soft_wrap=True)
+
     def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         note = "  ".join(f"{name} {metrics[name]:.3f}" for name in _SHOWN if name in metrics)
         if stage not in self._tasks:

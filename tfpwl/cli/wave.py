@@ -146,16 +146,18 @@ def init_student(
 @click.argument("study", type=_PATH)
 @click.option("-o", "--output", type=_PATH, help="Folder for everything. [runs/NAME]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seeds=1.")
-@click.option("--workers", type=click.IntRange(1), help="Sizes trained side by side, a thread each. [number of cores]")
+@click.option("--workers", type=click.IntRange(1), help="Processes side by side, a thread each. [number of cores]")
 @json_option("the results")
 def study(study: Path, output: Path | None, overrides: tuple[str, ...], workers: int | None, as_json: bool) -> None:
     """Compare WAVE with random, selection and pruning starts on the same budget.
 
-    Writes study.json and study.md. Interrupted, the same command goes on from what is finished.
+    Writes study.json and study.md. Interrupted, the same command goes on from what is finished. Learning rates are
+    chosen on validation images, test images only measure; to try other settings, measure on validation images too.
 
     \b
     Example:
       tfpwl wave study pipelines/wave_study.yaml
+      tfpwl wave study pipelines/wave_study.yaml --set split=validation --set seeds=1 -o /tmp/tuning
     """
     from tfpwl.wave.study import run_study  # noqa: PLC0415
     from tfpwl.wave.study_config import load_study  # noqa: PLC0415
@@ -200,21 +202,19 @@ def _data_for(templates: TemplateSet, name: str | None) -> Dataset:
     if name is not None:
         recorded = source if isinstance(source, Mapping) else {}
         given = {"npz": Path(name)} if name.endswith(".npz") else {"name": name}
-        return _load_data({"image_size": recorded.get("image_size"), **given}, 0)
+        form = {key: recorded.get(key) for key in ("image_size", "channels", "preprocess")}
+        return _load_data({**form, **given}, 0)
     if not isinstance(source, Mapping):
         raise click.UsageError("The template file does not say which data it came from; give --data NAME.")
     return _load_data(source, int(templates.source.get("seed", 0)))
 
 
 def _load_data(source: Mapping[str, Any], seed: int) -> Dataset:
-    from tfpwl.data import load_dataset  # noqa: PLC0415
+    from tfpwl.config import DataConfig, validate_as  # noqa: PLC0415
+    from tfpwl.data import load_section  # noqa: PLC0415
 
-    size = source.get("image_size")
-    return load_dataset(
-        source.get("name"), path=source.get("path"), folder=source.get("folder"), npz=source.get("npz"),
-        python=source.get("python"), validation=source.get("validation", 0.1), seed=seed, limit=source.get("limit"),
-        image_size=None if size is None else (size[0], size[1]),
-    )  # fmt: skip
+    section = validate_as(DataConfig, source, source="the template file's data")
+    return load_section(section, seed)
 
 
 def _remove(folder: Path) -> None:

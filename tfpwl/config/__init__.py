@@ -6,13 +6,16 @@ Example:
     2.0
 """
 
-from tfpwl.config.data import AugmentConfig, DataConfig, DataSection
-from tfpwl.config.models import ModelConfig, StudentConfig, TeacherConfig
+from tfpwl.config.data import AugmentConfig, DataConfig, DataSection, PreprocessConfig
+from tfpwl.config.finetune import FinetuneConfig
+from tfpwl.config.models import DeriveConfig, ModelConfig, StudentConfig, TeacherConfig
 from tfpwl.config.pipeline import PipelineConfig, load_config, parse_config, validate
+from tfpwl.config.prune import PruneConfig, PruneTargetConfig
 from tfpwl.config.quantize import CalibrationConfig, QatConfig, QuantizeConfig, QuantizeGateConfig
 from tfpwl.config.reading import digest, load_as, parse_as, validate_as
-from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig
+from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig, RuntimeConfig
 from tfpwl.config.section import Section
+from tfpwl.config.tiers import LimitsConfig, RequiresConfig, TierConfig
 from tfpwl.config.training import DistillConfig, TrainConfig
 from tfpwl.config.wave import CondenseConfig, WaveConfig
 
@@ -22,18 +25,27 @@ __all__ = [
     "CondenseConfig",
     "DataConfig",
     "DataSection",
+    "DeriveConfig",
     "DistillConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "FinetuneConfig",
     "GatesConfig",
+    "LimitsConfig",
     "ModelConfig",
     "PipelineConfig",
+    "PreprocessConfig",
+    "PruneConfig",
+    "PruneTargetConfig",
     "QatConfig",
     "QuantizeConfig",
     "QuantizeGateConfig",
+    "RequiresConfig",
+    "RuntimeConfig",
     "Section",
     "StudentConfig",
     "TeacherConfig",
+    "TierConfig",
     "TrainConfig",
     "WaveConfig",
     "digest",

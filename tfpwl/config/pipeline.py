@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pydantic
 from pydantic import Field
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tfpwl.config.data import PATHS, DataConfig, DataSection
+from tfpwl.config.finetune import FinetuneConfig
 from tfpwl.config.models import StudentConfig, TeacherConfig
+from tfpwl.config.prune import PruneConfig
 from tfpwl.config.quantize import QuantizeConfig
-from tfpwl.config.reading import Loc, digest, load_as, parse_as, validate_as
-from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig
+from tfpwl.config.reading import digest, load_as, parse_as, validate_as
+from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig, RuntimeConfig
+from tfpwl.config.section import Loc
+from tfpwl.config.tiers import TIER_NAME, TierConfig, merged, read_tiers
 from tfpwl.config.training import DistillConfig
 from tfpwl.config.wave import WaveConfig
+from tfpwl.errors import ConfigError
 
 
 class PipelineConfig(DataSection):
@@ -24,28 +31,108 @@ class PipelineConfig(DataSection):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig
     teacher: TeacherConfig
-    student: StudentConfig = StudentConfig()
+    student: Annotated[StudentConfig, Field(validate_default=True)] = StudentConfig()
     wave: WaveConfig | None = None  # the defaults of WaveConfig, where the student starts from templates
     distill: DistillConfig = DistillConfig()
+    prune: PruneConfig | None = None  # the pair stays as it was distilled
+    finetune: FinetuneConfig | None = None  # no data from devices
     export: ExportConfig = ExportConfig()
     quantize: QuantizeConfig | None = None  # fp32 alone
+    runtime: RuntimeConfig = RuntimeConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gates: GatesConfig = GatesConfig()
+    # Smallest first; `default` stands for low, mid and high.
+    tiers: Annotated[
+        dict[Annotated[str, Field(pattern=TIER_NAME)], TierConfig] | None,
+        pydantic.BeforeValidator(read_tiers),
+        Field(min_length=1, max_length=32),
+    ] = None
+
+    @pydantic.field_validator("student", mode="after")
+    @classmethod
+    def _says_what_it_is(cls, student: StudentConfig, info: pydantic.ValidationInfo) -> StudentConfig:
+        """A student takes what it does not say from the teacher's family; somebody's Keras model has none."""
+        teacher = info.data.get("teacher")
+        if teacher is None or teacher.keras is None or student.derive is not None:
+            return student
+        if student.family is None and student.preset is None:
+            raise ValueError(
+                "the teacher is a model of no family; expected `derive: {width: …, depth: …}`, or a `family:` or "
+                "`preset:` whose groups end in the same spatial shapes as the teacher's"
+            )
+        if student.init != "fresh":
+            raise ValueError(f"`init: {student.init}` needs a teacher of a family; `derive:` starts from its channels")
+        return student
+
+    @pydantic.model_validator(mode="after")
+    def _tiers_are_pipelines(self) -> PipelineConfig:
+        for name in self.tiers or {}:
+            try:
+                self._tier_as_pipeline(name)
+            except pydantic.ValidationError as exc:
+                raise pydantic.ValidationError.from_exception_data(
+                    exc.title, [_in_tier(name, error) for error in exc.errors(include_url=False)]
+                ) from exc
+        return self
+
+    def for_tier(self, name: str) -> PipelineConfig:
+        """The pipeline of one tier: this one with the tier's sections merged in, and without ``tiers``.
+
+        Raises:
+            ConfigError: there is no such tier.
+        """
+        if name not in (self.tiers or {}):
+            known = f"it has {', '.join(self.tiers)}" if self.tiers else "it has no `tiers:`; try `tiers: default`"
+            raise ConfigError(f"Received tier {name!r} for the pipeline {self.name}; {known}.")
+        made, own = self._tier_as_pipeline(name), ("tiers", name)
+        changed = {loc[2:]: place for loc, place in self._places.items() if loc[:2] == own and loc[2:]}
+        made.remember({**self._places, **changed})
+        return made
+
+    def _tier_as_pipeline(self, name: str) -> PipelineConfig:
+        given = self.model_dump(exclude_unset=True, exclude={"tiers"})
+        fields = merged(given, (self.tiers or {})[name].overrides)
+        for side in ("teacher", "student"):
+            # Of a network's keys null means that it is not given, so that `derive:` can take the place of `widths:`.
+            if isinstance(fields.get(side), dict):
+                fields[side] = {key: value for key, value in fields[side].items() if value is not None}
+        return PipelineConfig.model_validate({key: value for key, value in fields.items() if value is not None})
 
     def sha256(self) -> str:
         """Sum of what decides over the bundle's content; it goes into the manifest.
 
         Not in it: where the data lie on this machine, how many processes measure, and the gates.
         """
-        fields = self.model_dump(mode="json", exclude={"gates": True, "evaluate": {"workers"}})
+        fields = self.model_dump(mode="json", exclude={"gates": True, "tiers": True, "evaluate": {"workers"}})
         for key in PATHS:
             if (path := getattr(self.data, key)) is not None:
                 fields["data"][key] = path.name
+            if self.finetune is not None and (path := getattr(self.finetune.data, key)) is not None:
+                fields["finetune"]["data"][key] = path.name
+        if self.teacher.keras is not None:
+            fields["teacher"]["keras"] = self.teacher.keras.name
+        for later in ("prune", "finetune"):  # sums stay as they were before there were these sections
+            if getattr(self, later) is None:
+                del fields[later]
         if self.quantize is None:
             del fields["quantize"]  # the sum that the pipeline had before there was a ladder
         if self.wave is None:
             del fields["wave"]
+        if self.runtime == RuntimeConfig():
+            del fields["runtime"]
         return digest(fields)
+
+
+def _in_tier(name: str, error: Any) -> InitErrorDetails:
+    """An error of a tier's pipeline as one at the tier's key."""
+    kind = error["type"]
+    known = {"value_error", "assertion_error"}
+    return InitErrorDetails(
+        type=PydanticCustomError(kind, error["msg"].replace("{", "{{").replace("}", "}}")) if kind in known else kind,
+        loc=("tiers", name, *error["loc"]),
+        input=error["input"],
+        ctx=error.get("ctx", {}),
+    )
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:

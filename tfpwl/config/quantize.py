@@ -38,7 +38,7 @@ class QuantizeConfig(Section):
     calibration: CalibrationConfig = CalibrationConfig()
     gate: QuantizeGateConfig = QuantizeGateConfig()
     qat: QatConfig | None = None
-    select: Literal["fastest", "smallest"] = "fastest"
+    select: Literal["fastest", "smallest", "first"] = "fastest"  # first: in the order of the ladder
 
     @pydantic.field_validator("ladder", mode="before")
     @classmethod

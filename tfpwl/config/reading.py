@@ -14,10 +14,9 @@ import pydantic
 import yaml
 from pydantic import BaseModel
 
-from tfpwl.config.section import Section
+from tfpwl.config.section import Loc, Section
 from tfpwl.errors import ConfigError
 
-Loc = tuple[int | str, ...]
 AnySection = TypeVar("AnySection", bound=Section)
 
 
@@ -55,10 +54,12 @@ def validate_as(
 ) -> AnySection:  # fmt: skip
     """Turn plain data into a configuration, or raise a ConfigError that names every mistake."""
     try:
-        return schema.model_validate(data)
+        made = schema.model_validate(data)
     except pydantic.ValidationError as exc:
         problems = [_describe(error, source, places or {}, schema) for error in exc.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from exc
+    made.remember(places or {})
+    return made
 
 
 def _resolve(section: AnySection, base: Path) -> AnySection:
@@ -66,11 +67,22 @@ def _resolve(section: AnySection, base: Path) -> AnySection:
     found: dict[str, Any] = {}
     for key in type(section).model_fields:
         value = getattr(section, key)
-        if isinstance(value, Path):
-            found[key] = base / value
-        elif isinstance(value, Section):
-            found[key] = _resolve(value, base)
+        resolved = _resolve_value(value, base)
+        if resolved is not value:
+            found[key] = resolved
     return section.model_copy(update=found)
+
+
+def _resolve_value(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, Section):
+        return _resolve(value, base)
+    if isinstance(value, tuple) and any(isinstance(one, Path) for one in value):
+        return tuple(_resolve_value(one, base) for one in value)
+    if isinstance(value, dict) and any(isinstance(one, Section) for one in value.values()):
+        return {key: _resolve_value(one, base) for key, one in value.items()}
+    return value
 
 
 class _Loader(yaml.SafeLoader):
@@ -155,11 +167,14 @@ def _nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; known keys: {', '.join(names)}"
 
 
-def _keys_at(loc: Loc, section: type[BaseModel]) -> list[str]:
+def _keys_at(loc: Loc, schema: type[BaseModel]) -> list[str]:
+    section = schema
     for part in loc:
-        if isinstance(part, int):
-            continue  # of a list: the section was found with the list's key
-        section = _section_in(section.model_fields[part].annotation) or section
+        # A tier's override has the keys of the pipeline's section of that name. Other parts are a place in a list, or a
+        # name that the user chose: the section was found with the key before them.
+        holders = [holder.model_fields[part] for holder in (section, schema) if part in holder.model_fields]
+        found = (_section_in(field.annotation) for field in holders)
+        section = next((one for one in found if one is not None), section)
     return list(section.model_fields)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tfpwl.config.section import Points, Positive, Section
 
@@ -11,6 +13,13 @@ class ExportConfig(Section):
     """How groups become files."""
 
     batch: Positive = 1  # images per answer, fixed in the files
+
+
+class RuntimeConfig(Section):
+    """How an app runs the bundle unless it says otherwise; goes into the manifest."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    delegate: Literal["xnnpack", "gpu", "nnapi"] = "xnnpack"
 
 
 class EvaluateConfig(Section):

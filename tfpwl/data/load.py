@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfpwl.bundle import Preprocess
+from tfpwl.data.adapt import repeat_channels, with_preprocess
 from tfpwl.data.dataset import Dataset, Split, fit_preprocess
 from tfpwl.data.folder import Progress, load_folder
 from tfpwl.data.raw import RawData, check_dataset
@@ -31,6 +33,8 @@ def load_dataset(
     seed: int = 0,
     limit: int | None = None,
     image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    preprocess: Preprocess | None = None,
     on_progress: Progress | None = None,
 ) -> Dataset:
     """Load a data set from exactly one source: ``name``, ``folder``, ``npz`` or ``python``.
@@ -48,6 +52,9 @@ def load_dataset(
         seed: of the validation split and of the order of training images.
         limit: keep only this many training images.
         image_size: with ``folder``: (height, width) to resize to.
+        channels: repeat the one channel of grey images this many times.
+        preprocess: how a raw image becomes model input; by default what gives the
+            training images mean 0 and variance 1.
         on_progress: with ``folder``: called with (images read, images in all).
 
     Returns:
@@ -78,8 +85,12 @@ def load_dataset(
         loaded = load_named(str(name))
     if isinstance(loaded, Dataset):
         check_dataset(loaded)
-        return replace(loaded, train=_limited(loaded.name, loaded.train, limit, loaded.labels))
-    return _divide(loaded, validation, seed, limit)
+        data = replace(loaded, train=_limited(loaded.name, loaded.train, limit, loaded.labels))
+    else:
+        data = _divide(loaded, validation, seed, limit)
+    if channels is not None:
+        data = repeat_channels(data, channels)
+    return data if preprocess is None else with_preprocess(data, preprocess)
 
 
 def _check_arguments(sources: dict[str, object], path: object, image_size: object) -> None:

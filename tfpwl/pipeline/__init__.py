@@ -2,5 +2,6 @@
 
 from tfpwl.pipeline.build import STAGES, BuildResult, build
 from tfpwl.pipeline.reporter import Reporter, Silent
+from tfpwl.pipeline.tiers import TierResult, TiersResult, build_tiers
 
-__all__ = ["STAGES", "BuildResult", "Reporter", "Silent", "build"]
+__all__ = ["STAGES", "BuildResult", "Reporter", "Silent", "TierResult", "TiersResult", "build", "build_tiers"]

@@ -17,6 +17,7 @@ from tfpwl.data import Dataset
 from tfpwl.errors import QuantizationError
 from tfpwl.evaluate import compare_latency, evaluate_mixes, teacher_difference
 from tfpwl.mix import Mix, all_mixes
+from tfpwl.pipeline.store import CHECKPOINT
 from tfpwl.quantize import (
     BoundaryRange,
     Calibration,
@@ -104,9 +105,11 @@ class Ladder:
         Returns:
             The stage's metrics: ``rungs``, ``chosen``, ``passed``, ``reason`` and what the report shows beside them.
         """
-        # What a run that was killed has left.
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+        # What a run that was killed has left, but for the checkpoint of its training.
+        for folder in self.work.glob("*"):
+            if folder.name != CHECKPOINT:
+                shutil.rmtree(folder, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         calibration = self._calibrate(self.files) if "int8" in self.config.ladder else None
         for precision in dict.fromkeys((_FLOAT, *self.config.ladder)):
             self._add(precision, _METHODS[precision], self.files, calibration)
@@ -114,6 +117,7 @@ class Ladder:
             self._apply(remedies)
         self._measure_latency()
         on_ladder = [rung for rung in self._rungs.values() if rung.precision in self.config.ladder]
+        on_ladder.sort(key=lambda rung: self.config.ladder.index(rung.precision))
         choice = choose(
             on_ladder, self._rungs[_FLOAT], self.path, max_drop=self.config.gate.max_drop, select=self.config.select
         )

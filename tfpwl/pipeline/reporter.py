@@ -7,9 +7,11 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Hears of every stage: started, so far, finished."""
+    """Hears of every stage: started, waiting for another build that makes the same, so far, finished."""
 
     def started(self, stage: str) -> None: ...
+
+    def waiting(self, stage: str, holder: str) -> None: ...
 
     def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None: ...
 
@@ -20,6 +22,9 @@ class Silent:
     """A reporter that says nothing."""
 
     def started(self, stage: str) -> None:
+        pass
+
+    def waiting(self, stage: str, holder: str) -> None:
         pass
 
     def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:

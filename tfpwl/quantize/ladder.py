@@ -9,7 +9,7 @@ from typing import Literal
 from tfpwl.mix import Mix
 from tfpwl.quantize.fidelity import BoundaryError
 
-Select = Literal["fastest", "smallest"]
+Select = Literal["fastest", "smallest", "first"]
 # Two measurements of one file differ by this much on a shared machine; within it the smaller rung is the better one.
 _SAME_SPEED = 1.05
 
@@ -72,7 +72,7 @@ class Choice:
 def choose(
     rungs: Sequence[Rung], reference: Rung, path: Sequence[Mix], *, max_drop: float, select: Select = "fastest"
 ) -> Choice:
-    """The fastest or the smallest of the rungs that lose at most ``max_drop`` points on every mix of the path.
+    """The fastest, smallest or first of the rungs that lose at most ``max_drop`` points on every mix of the path.
 
     Speed is the median of the all-teacher mix, with which an app answers from the last upgrade on. Rungs within 5 %
     count as equally fast unless that makes them slower than ``reference``; the smallest of them is taken.
@@ -82,7 +82,7 @@ def choose(
         reference: the fp32 files, on the ladder or not.
         path: the mixes that count.
         max_drop: in points.
-        select: ``fastest`` or ``smallest``.
+        select: ``fastest``, ``smallest`` or ``first``, in the order of ``rungs``.
 
     Example:
         >>> choose(rungs, rungs[0], path, max_drop=1.0).reason                     # doctest: +SKIP
@@ -100,6 +100,8 @@ def choose(
         return Choice(best, False, reason)
     if select == "smallest":
         chosen = min(passing, key=lambda rung: rung.bytes)
+    elif select == "first":
+        chosen = passing[0]
     else:
         chosen = _fastest(passing, reference, path[-1])
     others = ", ".join(rung.name for rung in passing)

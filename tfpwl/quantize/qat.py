@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from tfpwl.checkpoint import load_epoch, save_epoch
 from tfpwl.config import QatConfig
 from tfpwl.errors import QuantizationError, TrainingError
 from tfpwl.mix import Mix
@@ -59,6 +62,7 @@ def fine_tune(
     mixes: Sequence[Mix],
     ranges: Sequence[BoundaryRange] | None = None,
     seed: int = 0,
+    checkpoint: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> FineTuned:
     """Fine-tune every group and converter of a pair under the rounding of int8; the pair handed in is not changed.
@@ -76,6 +80,7 @@ def fine_tune(
             first batches and learns them. An outlier among the channels is better taken out before, by
             :func:`tfpwl.quantize.equalize.equalize`.
         seed: of whatever draws random numbers.
+        checkpoint: folder for the state after every epoch; an interrupted run goes on from it.
         on_progress: called with steps done, steps in all, metrics.
 
     Raises:
@@ -116,7 +121,10 @@ def fine_tune(
         net = rounded.RoundedMixes(quantized, tree, grids, rounded.Grid(seen.images), pair.num_groups)
         teacher = [twins[f"g{i}.teacher"] for i in range(pair.num_groups)]
         optimizers = _optimizers(tf_keras, net, grids.variables, config.learning_rate, len(batches) * config.epochs)
-        history = _train(_make_step(net, teacher, optimizers), batches, config, on_progress)
+        models = [variable for model in quantized.values() for variable in model.variables]
+        moments = [variable for optimizer, _ in optimizers for variable in optimizer.variables]
+        course = _Course(_make_step(net, teacher, optimizers), [*models, *grids.variables, *moments], checkpoint)
+        history = course.train(batches, config, on_progress)
         for stem, model in quantized.items():
             for name, weights in eight_bit.trained_weights(model).items():
                 folded[stem].get_layer(name).set_weights(weights)
@@ -134,18 +142,34 @@ def _probe(tf_keras: Any, twin: Any) -> Any:
     return run
 
 
-def _train(step: _Step, batches: BatchSource, config: QatConfig, on_progress: OnProgress | None) -> History:
-    num_steps = len(batches) * config.epochs
-    log: list[Mapping[str, float]] = []
-    durations: list[float] = []
-    for epoch in range(config.epochs):
-        batches.set_epoch(epoch)
+@dataclass(frozen=True)
+class _Course:
+    """A compiled step, everything that it changes, and where that is kept after every epoch."""
+
+    step: _Step
+    state: Sequence[Any]
+    checkpoint: Path | None
+
+    def train(self, batches: BatchSource, config: QatConfig, on_progress: OnProgress | None) -> History:
+        log = [] if self.checkpoint is None else load_epoch(self.checkpoint, self.state)
+        durations: list[float] = []
+        for epoch in range(len(log), config.epochs):
+            batches.set_epoch(epoch)
+            log.append(self._epoch(epoch, batches, config, durations, on_progress))
+            if self.checkpoint is not None:
+                save_epoch(self.checkpoint, self.state, log)
+        return History(tuple(log), batches.batch_size / float(np.median(durations)) if durations else None)
+
+    def _epoch(
+        self, epoch: int, batches: BatchSource, config: QatConfig, durations: list[float],
+        on_progress: OnProgress | None,
+    ) -> dict[str, float]:  # fmt: skip
         sums = np.zeros(2)
         metrics: dict[str, float] = {}
         for index in range(len(batches)):
             begin = time.perf_counter()
             x, y = batches[index]  # type: ignore[index]
-            sums += [float(value) for value in step(x, y)]
+            sums += [float(value) for value in self.step(x, y)]
             durations.append(time.perf_counter() - begin)
             metrics = {"loss": float(sums[0]) / (index + 1), "worst_accuracy": float(sums[1]) / (index + 1)}
             if not math.isfinite(metrics["loss"]):
@@ -154,9 +178,8 @@ def _train(step: _Step, batches: BatchSource, config: QatConfig, on_progress: On
                     f"`qat: {{learning_rate: {config.learning_rate:g}}}`."
                 )
             if on_progress is not None:
-                on_progress(epoch * len(batches) + index + 1, num_steps, metrics)
-        log.append(metrics)
-    return History(tuple(log), batches.batch_size / float(np.median(durations)))
+                on_progress(epoch * len(batches) + index + 1, len(batches) * config.epochs, metrics)
+        return metrics
 
 
 def _optimizers(

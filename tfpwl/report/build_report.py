@@ -11,10 +11,15 @@ from typing import Any
 from tfpwl import mix as mixes
 from tfpwl.errors import DataError
 from tfpwl.mix import Mix
+from tfpwl.report.finetuning import FinetuneRecord
+from tfpwl.report.pruning import PruneRecord
 from tfpwl.report.rungs import RungRecord
+from tfpwl.report.sizes import GroupSizes
 
 FORMAT = "tfpwl-metrics"
-VERSION = 1
+VERSION = 2
+# Version 1 had no groups, environment, config, command and tier; so that `tfpwl diff` can compare with older runs.
+_READABLE = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,13 @@ class BuildReport:
         rungs: of the precision ladder, if there was one.
         choice: why the ladder's rung was chosen.
         notes: what went another way than configured, one sentence each.
+        pruning: sizes and accuracy before and after each step, if the pair was pruned.
+        finetuning: accuracy of each mix of the path before and after, if the pair learned from device data.
+        tier: device class of the bundle, where the pipeline has tiers.
+        groups: bytes of each group's files.
+        environment: machine and versions, by what they are.
+        config: the pipeline's configuration as plain data.
+        command: that made the report.
 
     Raises:
         ValueError: when a mix of the path is missing, or a mix has not one letter per group.
@@ -92,6 +104,13 @@ class BuildReport:
     rungs: tuple[RungRecord, ...] = ()
     choice: str | None = None
     notes: tuple[str, ...] = ()
+    pruning: tuple[PruneRecord, ...] = ()
+    finetuning: tuple[FinetuneRecord, ...] = ()
+    tier: str | None = None
+    groups: tuple[GroupSizes, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
 
     def __post_init__(self) -> None:
         wrong = [record.mix for record in self.mixes if len(record.mix) != self.num_groups]
@@ -130,6 +149,16 @@ class BuildReport:
         return (None, *(_difference(now, before) for before, now in pairwise(path)))
 
     @property
+    def label(self) -> str:
+        """What to call the run beside others: name and tier."""
+        return self.name if self.tier is None else f"{self.name}, {self.tier}"
+
+    @property
+    def bundle_bytes(self) -> int | None:
+        """Of all files together, None where the sizes of the groups are not known."""
+        return sum(group.total for group in self.groups) if self.groups else None
+
+    @property
     def passed(self) -> bool:
         """Whether every gate passed."""
         return all(gate.passed for gate in self.gates)
@@ -151,11 +180,14 @@ class BuildReport:
         except ValueError as exc:
             raise DataError(f"The metrics are not JSON: {exc}. Run the evaluation again to write them anew.") from exc
         found = (fields.pop("format", None), fields.pop("version", None)) if isinstance(fields, dict) else None
-        if found != (FORMAT, VERSION):
-            raise DataError(f"Received metrics of format {found}; expected {(FORMAT, VERSION)}. Build again.")
+        if found not in [(FORMAT, version) for version in _READABLE]:
+            raise DataError(
+                f"Received metrics of format {found}; expected {FORMAT!r}, version "
+                f"{' or '.join(map(str, _READABLE))}. Build again."
+            )
         try:
             return cls._from_fields(fields)
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise DataError(f"The metrics break their format: {exc}. Run the evaluation again.") from exc
 
     @classmethod
@@ -165,6 +197,9 @@ class BuildReport:
         fields["gates"] = tuple(GateResult(**gate) for gate in fields["gates"])
         fields["rungs"] = tuple(map(RungRecord.from_metrics, fields.get("rungs", ())))
         fields["notes"] = tuple(fields.get("notes", ()))
+        fields["pruning"] = tuple(PruneRecord(**one) for one in fields.get("pruning", ()))
+        fields["finetuning"] = tuple(FinetuneRecord(**one) for one in fields.get("finetuning", ()))
+        fields["groups"] = tuple(GroupSizes(**group) for group in fields.get("groups", ()))
         return cls(**fields)
 
 

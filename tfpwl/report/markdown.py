@@ -6,38 +6,57 @@ from collections.abc import Iterable, Sequence
 
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport
+from tfpwl.report.finetuning import finetune_header, finetune_rows
+from tfpwl.report.pruning import prune_header, prune_rows
 from tfpwl.report.rungs import BoundaryRecord, RungRecord
 from tfpwl.report.tables import rung_header, rung_rows, summary_rows
 
 
-def render_markdown(report: BuildReport, *, command: str | None = None, figure: str | None = None) -> str:
-    """The whole report: summary, path, all mixes, gates.
+def render_markdown(report: BuildReport) -> str:
+    """The whole report, as short as a comment on a pull request should be: gates first, long tables folded.
 
     Args:
         report: what was measured.
-        command: that made the figures, shown above them.
-        figure: name of an image file beside the report, such as ``accuracy_path.png``.
 
     Example:
-        >>> text = render_markdown(report, command="tfpwl build pipelines/digits_resnet.yaml")  # doctest: +SKIP
+        >>> Path("report.md").write_text(render_markdown(report))                  # doctest: +SKIP
     """
-    parts = [f"# {report.name}"]
-    if command is not None:
-        parts.append(f"Made by `{command}`.")
-    parts.append(_table(("", ""), summary_rows(report)))
-    if figure is not None:
-        parts.append(f"![Accuracy against bytes loaded]({figure})")
+    parts = [f"# {report.label}", *_gates(report)]
+    if report.command is not None:
+        parts.append(f"Made by `{report.command}`.")
     parts += [f"## Path in order {', '.join(map(str, report.order))}", _path(report)]
+    parts += ["## Summary", _table(("", ""), summary_rows(report))]
+    if report.pruning:
+        parts += ["## Pruning", _table(prune_header(), prune_rows(report.pruning))]
+    if report.finetuning:
+        parts += ["## Fine-tuning on device data", _table(finetune_header(), finetune_rows(report.finetuning))]
     if report.rungs:
         parts += ["## Precision ladder", _table(rung_header(report), rung_rows(report))]
-        parts += ["### Accuracy of each rung", _rung_accuracy(report)]
-        parts += ["### Features at the boundaries against the float ones", _boundaries(report.rungs)]
+        parts.append(_folded("Accuracy of each rung", _rung_accuracy(report)))
+        parts.append(_folded("Features at the boundaries against the float ones", _boundaries(report.rungs)))
     if report.off_path:
-        parts += [f"## All {len(report.mixes)} mixes, through the files", _mixes(report)]
-    if report.gates:
-        rows = [(gate.name, "passed" if gate.passed else "**failed**", gate.message) for gate in report.gates]
-        parts += ["## Gates", _table(("gate", "", ""), rows)]
+        parts.append(_folded(f"All {len(report.mixes)} mixes, through the files", _mixes(report)))
+    if report.groups:
+        parts.append(_folded("Sizes of the groups", _groups(report)))
+    if report.environment:
+        parts.append(_folded("Environment", _table(("", ""), list(report.environment.items()))))
     return "\n\n".join(parts) + "\n"
+
+
+def _gates(report: BuildReport) -> list[str]:
+    if not report.gates:
+        return []
+    failed = sum(not gate.passed for gate in report.gates)
+    verdict = (
+        f"**{failed} of {len(report.gates)} gates failed.**" if failed else f"All {len(report.gates)} gates passed."
+    )
+    rows = [(gate.name, "passed" if gate.passed else "**failed**", gate.message) for gate in report.gates]
+    return [verdict, _table(("gate", "", ""), rows)]
+
+
+def _folded(title: str, table: str) -> str:
+    # GitHub and GitLab read Markdown inside HTML only after an empty line.
+    return f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
 
 
 def _path(report: BuildReport) -> str:
@@ -84,6 +103,15 @@ def _mixes(report: BuildReport) -> str:
         for r in sorted(report.mixes, key=lambda r: r.mix)
     ]  # fmt: skip
     return _table(("mix", "accuracy", "on the path", "files", "answer"), rows)
+
+
+def _groups(report: BuildReport) -> str:
+    rows = [
+        (str(index), *(units.NOT_MEASURED if count is None else units.byte_size(count) for count in counts))
+        for index, group in enumerate(report.groups)
+        for counts in [(group.student, group.teacher, group.encoder, group.decoder)]
+    ]
+    return _table(("group", "student", "teacher", "encoder behind it", "decoder behind it"), rows)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -38,7 +38,7 @@ def condense_pipeline(
         ModelError: a size cannot be built, or its widths and the given templates do not fit.
         TrainingError: as :func:`tfpwl.wave.condense`.
     """
-    wave = config.wave or WaveConfig()
+    wave, family = config.wave or WaveConfig(), family_of(config.teacher)
     wanted = [
         build_side(size, "student", data.input_shape, data.num_classes, seed=config.seed, teacher=config.teacher)
         for size in (config.student, *wave.sizes)
@@ -46,7 +46,7 @@ def condense_pipeline(
     augment, seedables = augmentation(config.data.augment, data, config.seed + _AUGMENT_SEED)
     templates, _ = condense(
         teacher, teacher, batches_of(data, wave.condense.batch_size, config.seed + _CONDENSE_SEED), wave.condense,
-        family=family_of(config.teacher), wanted=wanted, shapes=None if wave.templates == "auto" else wave.templates,
+        family=family, wanted=wanted, shapes=None if wave.templates == "auto" else wave.templates,
         num_templates=wave.num_templates, temperature=wave.condense.temperature, alpha=wave.condense.alpha,
         augment=augment, seedables=seedables, seed=config.seed, source=_source(config, data), checkpoint=checkpoint,
         on_progress=on_progress,
@@ -112,8 +112,16 @@ def augmentation(chosen: AugmentConfig | None, data: Dataset, seed: int) -> tupl
 
 
 def family_of(config: ModelConfig) -> str:
-    """The family that a section names, by itself or by its preset."""
-    return find_preset(config.preset).family if config.preset is not None else str(config.family)
+    """The family that a section names, by itself or by its preset.
+
+    Raises:
+        ModelError: it names none, such as a teacher given by ``keras:``.
+    """
+    if config.preset is not None:
+        return find_preset(config.preset).family
+    if config.family is None:
+        raise ModelError("Templates are made of a teacher of tfpwl's families; expected `family:` or `preset:`.")
+    return config.family
 
 
 def _source(config: PipelineConfig, data: Dataset) -> dict[str, Any]:

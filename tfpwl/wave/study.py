@@ -6,7 +6,6 @@ from there. The folder's name holds the sum of configuration, data and code, so 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -15,39 +14,48 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import keras
-import numpy as np
 
-from tfpwl.config import ModelConfig, digest
-from tfpwl.data import Dataset, load_dataset
+from tfpwl.config import TrainConfig, digest
+from tfpwl.data import Dataset, load_section
 from tfpwl.fused import fuse_batchnorm
 from tfpwl.models import build_side
 from tfpwl.pairs import compose, load_side, save_side
 from tfpwl.training import cross_entropy, fit
-from tfpwl.wave.auxiliary import count_scalers
 from tfpwl.wave.condense import condense
 from tfpwl.wave.configured import augmentation, batches_of, family_of
 from tfpwl.wave.course import Course, weights_of
-from tfpwl.wave.initialise import SCALER_FIT, initialise
-from tfpwl.wave.rivals import start_by_pruning, start_by_selection, start_random
+from tfpwl.wave.records import Json, read_record, write_record
+from tfpwl.wave.size_runs import SizeRuns, build_size
 from tfpwl.wave.study_config import FamilyStudy, StudyConfig
-from tfpwl.wave.templates import load_templates, save_templates
+from tfpwl.wave.templates import save_templates
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
-Json = dict[str, Any]
-_TEACHER_SEED, _CONDENSE_SEED, _AUGMENT_SEED, _RUN_SEED = 0, 1, 2, 100
+_TEACHER_SEED, _CONDENSE_SEED, _AUGMENT_SEED = 0, 1, 2
 _POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one process does at a time; ``number`` is a size of the family, ``start`` that of a choice of rates."""
+
+    task: Literal["prepare", "rates", "curves", "long"]
+    family: int
+    number: int = 0
+    start: str = ""
 
 
 def run_study(config: StudyConfig, output: Path, *, workers: int = 1, on_progress: Progress | None = None) -> Json:
     """Run what is not there yet and gather everything.
 
+    Nothing is chosen on test images: learning rates are, on validation images, and everything else is in ``config``.
+
     Args:
         config: the study.
         output: its folder; artifacts go to ``<output>/work-<sum>``.
-        workers: processes that train sizes side by side, one thread each; 1 trains here.
+        workers: processes that work side by side, one thread each; 1 works here.
         on_progress: called with what runs, done, in all, metrics.
 
     Returns:
@@ -57,31 +65,23 @@ def run_study(config: StudyConfig, output: Path, *, workers: int = 1, on_progres
         TfpwlError: data, a model or a training does not allow it.
     """
     report = on_progress or (lambda *_: None)
-    data = _load(config)
+    data = load_section(config.data, config.seed)
     work = output / f"work-{digest([config.key(), data.digest(), _code(), keras.__version__])[:12]}"
     work.mkdir(parents=True, exist_ok=True)
-    for index, family in enumerate(config.families):
-        _prepare(config, family, data, work / str(index), report)
-    sizes = [(index, number) for index, family in enumerate(config.families) for number in range(len(family.sizes))]
-    total = len(sizes) * _num_runs(config)
+    phases = _phases(config)
+    total = _num_results(config)
 
     def count() -> None:
-        report("sizes", min(total, len(list(work.glob("*/size*/*.json")))), total, {})
+        report("results", min(total, len(list(work.glob("*/*.json"))) + len(list(work.glob("*/*/*.json")))), total, {})
 
-    if workers == 1:
-        for size in sizes:
-            _run_size(config, data, work, size, count)
-    else:
-        _run_in_processes(config, work, sizes, workers, count)
+    for jobs in phases:
+        if workers == 1:
+            for job in jobs:
+                _do(config, data, work, job)
+                count()
+        else:
+            _do_in_processes(config, work, jobs, workers, count)
     return _gather(config, data, work)
-
-
-def _load(config: StudyConfig) -> Dataset:
-    chosen = config.data
-    return load_dataset(
-        chosen.name, path=chosen.path, folder=chosen.folder, npz=chosen.npz, python=chosen.python,
-        validation=chosen.validation, seed=config.seed, limit=chosen.limit, image_size=chosen.image_size,
-    )  # fmt: skip
 
 
 def _code() -> str:
@@ -91,76 +91,44 @@ def _code() -> str:
     return digest([path.read_text() for path in files if path.name not in ("study_tables.py", "study_config.py")])
 
 
-def _num_runs(config: StudyConfig) -> int:
-    return len(config.starts) * config.seeds + (1 if config.long_epochs and "random" in config.starts else 0)
+def _phases(config: StudyConfig) -> list[list[_Job]]:
+    """The jobs, in sets that need the set before; last sizes first, for nothing would run beside a late large one."""
+    families = range(len(config.families))
+    sizes = [(index, number) for index in families for number in range(len(config.families[index].sizes))][::-1]
+    rates = [
+        _Job("rates", index, start=start)
+        for index in families
+        if config.families[index].learning_rates
+        for start in config.starts
+    ]
+    long = sizes if config.long_epochs and "random" in config.starts else []
+    return [
+        [_Job("prepare", index) for index in families], rates, [_Job("curves", *size) for size in sizes],
+        [_Job("long", *size) for size in long],
+    ]  # fmt: skip
 
 
-def _prepare(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path, report: Progress) -> None:
-    """Train the teacher and condense it, unless that is done."""
-    name = family_of(family.teacher)
-    folder.mkdir(exist_ok=True)
-    if not (folder / "teacher.json").exists():
-        _train_teacher(config, family, data, folder, lambda *done: report(f"{name} teacher", *done))
-    if not (folder / "condense.json").exists():
-        _condense(config, family, data, folder, lambda *done: report(f"{name} templates", *done))
+def _num_results(config: StudyConfig) -> int:
+    prepare, rates, curves, long = _phases(config)
+    return 2 * len(prepare) + len(rates) + len(curves) * len(config.starts) * config.seeds + len(long)
 
 
-def _train_teacher(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path, report: Any) -> None:
-    seed = config.seed + _TEACHER_SEED
-    keras.utils.set_random_seed(seed)
-    teacher = build_side(family.teacher, "teacher", data.input_shape, data.num_classes, seed=seed)
-    fast = [fuse_batchnorm(group) for group in teacher]
-    augment, seedables = augmentation(config.data.augment, data, config.seed + _AUGMENT_SEED)
-    with _Clock(folder / "teacher.seconds") as clock:
-        fit(
-            compose([*([augment] if augment is not None else []), *fast], "teacher"),
-            batches_of(data, family.teacher.train.batch_size, seed), family.teacher.train,
-            loss=cross_entropy(family.teacher.train.label_smoothing), seedables=seedables,
-            checkpoint=folder / "teacher.checkpoint", on_progress=report,
-        )  # fmt: skip
-    for group, trained in zip(teacher, fast, strict=True):
-        group.set_weights(trained.get_weights())
-    save_side(teacher, folder / "teacher", "teacher")
-    course = Course(teacher, data, family.train, config.subset, config.test_limit)
-    accuracy = course.train(weights_of(teacher), 0, 0)
-    _write(folder / "teacher.json", {
-        "accuracy": accuracy, "parameters": course.num_parameters, "seconds": clock.seconds,
-        "epochs": family.teacher.train.epochs,
-    })  # fmt: skip
-    shutil.rmtree(folder / "teacher.checkpoint", ignore_errors=True)
+def _do(config: StudyConfig, data: Dataset, work: Path, job: _Job) -> None:
+    family, folder = config.families[job.family], work / str(job.family)
+    if job.task == "prepare":
+        _prepare(config, family, data, folder)
+        return
+    runs = SizeRuns(config, family, data, folder, job.number)
+    if job.task == "rates":
+        runs.choose_rates(job.start)
+    elif job.task == "curves":
+        runs.curves()
+    else:
+        runs.long_random()
 
 
-def _condense(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path, report: Any) -> None:
-    teacher = load_side(folder / "teacher", "teacher")
-    augment, seedables = augmentation(config.data.augment, data, config.seed + _AUGMENT_SEED)
-    with _Clock(folder / "condense.seconds") as clock:
-        templates, history = condense(
-            teacher, teacher, batches_of(data, family.condense.batch_size, config.seed + _CONDENSE_SEED),
-            family.condense, family=family_of(family.teacher),
-            wanted=[_build(config, family, size, data, 0) for size in family.sizes],
-            num_templates=family.num_templates, temperature=family.condense.temperature, alpha=family.condense.alpha,
-            augment=augment, seedables=seedables, seed=config.seed, source={"study": config.name},
-            checkpoint=folder / "condense.checkpoint", on_progress=report,
-        )  # fmt: skip
-    save_templates(templates, folder / "templates.npz")
-    _write(folder / "condense.json", {
-        "seconds": clock.seconds, "epochs": family.condense.epochs, "accuracy": history.epochs[-1]["accuracy"],
-        "templates": {kind: list(value.shape) for kind, value in templates.templates.items()},
-        "template_parameters": templates.num_parameters,
-    })  # fmt: skip
-    shutil.rmtree(folder / "condense.checkpoint", ignore_errors=True)
-
-
-def _build(
-    config: StudyConfig, family: FamilyStudy, size: ModelConfig, data: Dataset, seed: int
-) -> tuple[keras.Model, ...]:
-    return build_side(
-        size, "student", data.input_shape, data.num_classes, seed=config.seed + _RUN_SEED + seed, teacher=family.teacher
-    )
-
-
-def _run_in_processes(
-    config: StudyConfig, work: Path, sizes: Sequence[tuple[int, int]], workers: int, count: Callable[[], None]
+def _do_in_processes(
+    config: StudyConfig, work: Path, jobs: Sequence[_Job], workers: int, count: Callable[[], None]
 ) -> None:
     # Read by TensorFlow when it starts: two processes of one thread each use two cores better than one of two.
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -168,8 +136,7 @@ def _run_in_processes(
     os.environ.update(threads)
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            # The last sizes first: they are the largest, and nothing would run beside one that starts last.
-            pending = {pool.submit(_size_in_process, config, work, size) for size in reversed(sizes)}
+            pending = {pool.submit(_do_alone, config, work, job) for job in jobs}
             try:
                 while pending:
                     done, pending = wait(pending, timeout=_POLL_S)
@@ -184,104 +151,63 @@ def _run_in_processes(
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _size_in_process(config: StudyConfig, work: Path, size: tuple[int, int]) -> None:
-    _run_size(config, _load(config), work, size, lambda: None)
+def _do_alone(config: StudyConfig, work: Path, job: _Job) -> None:
+    _do(config, load_section(config.data, config.seed), work, job)
 
 
-def _run_size(config: StudyConfig, data: Dataset, work: Path, size: tuple[int, int], count: Callable[[], None]) -> None:
-    """All starts and seeds of one size, and the long runs of a random one."""
-    index, number = size
-    run = _Size(config, config.families[index], data, work / str(index), number)
-    for seed in range(config.seeds):
-        for start in config.starts:
-            run.curve(start, seed)
-            count()
-    if config.long_epochs and "random" in config.starts:
-        run.long_random()
-        count()
+def _prepare(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path) -> None:
+    """Train the teacher and condense it, unless that is done."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / "teacher.json").exists():
+        _train_teacher(config, family, data, folder)
+    if not (folder / "condense.json").exists():
+        _condense(config, family, data, folder)
 
 
-@dataclass
-class _Size:
-    """The runs of one size. What it needs to train is made when a run is not there yet."""
+def _train_teacher(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path) -> None:
+    seed, train = config.seed + _TEACHER_SEED, family.teacher.train or TrainConfig()
+    keras.utils.set_random_seed(seed)
+    teacher = build_side(family.teacher, "teacher", data.input_shape, data.num_classes, seed=seed)
+    fast = [fuse_batchnorm(group) for group in teacher]
+    augment, seedables = augmentation(config.data.augment, data, config.seed + _AUGMENT_SEED)
+    with _Clock(folder / "teacher.seconds") as clock:
+        fit(
+            compose([*([augment] if augment is not None else []), *fast], "teacher"),
+            batches_of(data, train.batch_size, seed), train,
+            loss=cross_entropy(train.label_smoothing), seedables=seedables,
+            checkpoint=folder / "teacher.checkpoint", on_progress=clock.note,
+        )  # fmt: skip
+    for group, trained in zip(teacher, fast, strict=True):
+        group.set_weights(trained.get_weights())
+    save_side(teacher, folder / "teacher", "teacher")
+    course = Course(teacher, data, family.train, config.subset, config.test_limit)
+    accuracy = course.train(weights_of(teacher), 0, 0, 0.0, config.split)
+    write_record(folder / "teacher.json", {
+        "accuracy": accuracy, "parameters": course.num_parameters, "seconds": clock.seconds,
+        "epochs": train.epochs,
+    })  # fmt: skip
+    shutil.rmtree(folder / "teacher.checkpoint", ignore_errors=True)
 
-    config: StudyConfig
-    family: FamilyStudy
-    data: Dataset
-    folder: Path
-    number: int
 
-    def __post_init__(self) -> None:
-        self.results = self.folder / f"size{self.number}"
-        self.results.mkdir(exist_ok=True)
-        self._course: Course | None = None
-
-    @property
-    def course(self) -> Course:
-        if self._course is None:
-            self._course = Course(
-                self._fresh(0), self.data, self.family.train, self.config.subset, self.config.test_limit
-            )
-        return self._course
-
-    def curve(self, start: str, seed: int) -> Json:
-        """Accuracy after 0 and each of ``epochs``."""
-        path = self.results / f"{start}-{seed}.json"
-        if path.exists():
-            return _read(path)
-        begun = time.perf_counter()
-        weights, scalers = self._start(start, seed)
-        start_seconds = time.perf_counter() - begun
-        accuracy = {"0": self.course.train(weights, 0, seed)}
-        begun = time.perf_counter()
-        for epochs in self.config.epochs:
-            accuracy[str(epochs)] = self.course.train(weights, epochs, self._seed(seed))
-        result = {
-            "accuracy": accuracy, "start_seconds": round(start_seconds, 2), "scalers": scalers,
-            "epoch_seconds": round((time.perf_counter() - begun) / sum(self.config.epochs), 3),
-            "parameters": self.course.num_parameters,
-        }  # fmt: skip
-        _write(path, result)
-        return result
-
-    def long_random(self) -> None:
-        """Longer and longer training from a random start of the first seed, until it reaches WAVE's mean."""
-        path = self.results / "long.json"
-        if path.exists():
-            return
-        last = str(self.config.epochs[-1])
-        target = float(np.mean([self.curve("wave", seed)["accuracy"][last] for seed in range(self.config.seeds)]))
-        accuracy = dict(self.curve("random", 0)["accuracy"])
-        weights, _ = self._start("random", 0)
-        for epochs in self.config.long_epochs:
-            if max(accuracy.values()) >= target:
-                break
-            accuracy[str(epochs)] = self.course.train(weights, epochs, self._seed(0))
-        reached = next((int(epochs) for epochs, value in accuracy.items() if value >= target), None)
-        _write(path, {"target": target, "accuracy": accuracy, "reached_after": reached})
-
-    def _start(self, start: str, seed: int) -> tuple[list[np.ndarray], dict[str, int] | None]:
-        student, scalers = self._fresh(seed), None
-        if start == "random":
-            start_random(student, seed=self._seed(seed))
-        elif start == "wave":
-            templates = load_templates(self.folder / "templates.npz", family=family_of(self.family.teacher))
-            scalers = count_scalers(student, templates.templates)
-            initialise(
-                student, templates, self.course.batches(self._seed(seed)), steps=self.config.scaler_steps,
-                config=SCALER_FIT.model_copy(update={"learning_rate": self.config.scaler_learning_rate}),
-                seed=self._seed(seed),
-            )  # fmt: skip
-        else:
-            teacher = load_side(self.folder / "teacher", "teacher")
-            (start_by_selection if start == "select" else start_by_pruning)(student, teacher)
-        return weights_of(student), scalers
-
-    def _fresh(self, seed: int) -> tuple[keras.Model, ...]:
-        return _build(self.config, self.family, self.family.sizes[self.number], self.data, seed)
-
-    def _seed(self, seed: int) -> int:
-        return self.config.seed + _RUN_SEED + seed
+def _condense(config: StudyConfig, family: FamilyStudy, data: Dataset, folder: Path) -> None:
+    teacher = load_side(folder / "teacher", "teacher")
+    augment, seedables = augmentation(config.data.augment, data, config.seed + _AUGMENT_SEED)
+    with _Clock(folder / "condense.seconds") as clock:
+        templates, history = condense(
+            teacher, teacher, batches_of(data, family.condense.batch_size, config.seed + _CONDENSE_SEED),
+            family.condense, family=family_of(family.teacher),
+            wanted=[build_size(family, number, data, config.seed) for number in range(len(family.sizes))],
+            num_templates=family.num_templates, temperature=family.condense.temperature, alpha=family.condense.alpha,
+            augment=augment, seedables=seedables, seed=config.seed, source={"study": config.name},
+            checkpoint=folder / "condense.checkpoint", on_progress=clock.note,
+        )  # fmt: skip
+    save_templates(templates, folder / "templates.npz")
+    write_record(folder / "condense.json", {
+        "seconds": clock.seconds, "epochs": family.condense.epochs, "accuracy": history.epochs[-1]["accuracy"],
+        "templates": {kind: list(value.shape) for kind, value in templates.templates.items()},
+        "template_parameters": templates.num_parameters,
+    })  # fmt: skip
+    shutil.rmtree(folder / "condense.checkpoint", ignore_errors=True)
 
 
 def _gather(config: StudyConfig, data: Dataset, work: Path) -> Json:
@@ -293,19 +219,24 @@ def _gather(config: StudyConfig, data: Dataset, work: Path) -> Json:
             results = folder / f"size{number}"
             sizes.append({
                 "size": size.params,
-                "runs": {s: [_read(results / f"{s}-{k}.json") for k in range(config.seeds)] for s in config.starts},
-                "long": _read(results / "long.json") if (results / "long.json").exists() else None,
+                "runs": {
+                    start: [read_record(results / f"{start}-{seed}.json") for seed in range(config.seeds)]
+                    for start in config.starts
+                },
+                "long": read_record(results / "long.json") if (results / "long.json").exists() else None,
             })  # fmt: skip
-        teacher = _read(folder / "teacher.json")
+        teacher = read_record(folder / "teacher.json")
         teacher.update(family.teacher.params)
+        rates = {s: read_record(folder / "rates" / f"{s}.json") for s in config.starts} if family.learning_rates else {}
         families.append({
             "family": family_of(family.teacher), "teacher": teacher,
-            "condense": _read(folder / "condense.json"), "sizes": sizes,
+            "condense": read_record(folder / "condense.json"), "sizes": sizes, "rates": rates,
         })  # fmt: skip
+    measured = data.test if config.split == "test" else data.val
     images = min(len(data.train), config.subset or len(data.train))
     return {
         "name": config.name, "data": data.name, "teacher_images": len(data.train), "images": images,
-        "test_images": min(len(data.test), config.test_limit or len(data.test)),
+        "split": config.split, "test_images": min(len(measured), config.test_limit or len(measured)),
         "batch_size": [family.train.batch_size for family in config.families],
         "seeds": config.seeds, "starts": list(config.starts), "epochs": [0, *config.epochs],
         "long_epochs": list(config.long_epochs), "scaler_steps": config.scaler_steps,
@@ -314,28 +245,21 @@ def _gather(config: StudyConfig, data: Dataset, work: Path) -> Json:
 
 
 class _Clock:
-    """Seconds of a block, added to those that a run before it left in ``path`` (an interrupted run counts too)."""
+    """CPU seconds of a block, added to those that a run before it left in ``path``, though it was killed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.seconds = 0.0
 
     def __enter__(self) -> _Clock:
-        self._begun = time.perf_counter()
+        self._before = read_record(self._path)["seconds"] if self._path.exists() else 0.0
+        self._begun = time.process_time()
         return self
 
+    def note(self, *_: object) -> None:
+        """Write down the time so far; a fit calls it every few steps."""
+        self.seconds = round(self._before + time.process_time() - self._begun, 1)
+        write_record(self._path, {"seconds": self.seconds})
+
     def __exit__(self, *_: object) -> None:
-        before = _read(self._path)["seconds"] if self._path.exists() else 0.0
-        self.seconds = round(before + time.perf_counter() - self._begun, 1)
-        _write(self._path, {"seconds": self.seconds})
-
-
-def _read(path: Path) -> Json:
-    return json.loads(path.read_text())
-
-
-def _write(path: Path, value: Json) -> None:
-    """Write JSON whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    os.replace(partial, path)
+        self.note()

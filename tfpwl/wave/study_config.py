@@ -23,7 +23,16 @@ class FamilyStudy(Section):
     condense: CondenseConfig = CondenseConfig()
     num_templates: Positive | None = None
     train: TrainConfig  # of every size and start; `epochs` is not used
+    # Each start takes of these, for each length, the one that is best on validation images; none: that of `train`.
+    learning_rates: tuple[Factor, ...] = ()
     sizes: tuple[ModelConfig, ...]
+
+    @pydantic.field_validator("teacher")
+    @classmethod
+    def _family(cls, value: TeacherConfig) -> TeacherConfig:
+        if value.keras is not None:
+            raise ValueError("received `keras:`; expected a family, which has other sizes")
+        return value
 
     @pydantic.field_validator("sizes")
     @classmethod
@@ -39,7 +48,8 @@ class StudyConfig(DataSection):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     subset: Positive | None = None  # images that sizes (and scalers) train on; teacher and templates see all
-    test_limit: Positive | None = None
+    split: Literal["test", "validation"] = "test"  # what is measured; other settings are to be tried on validation
+    test_limit: Positive | None = None  # images of a split that are measured on
     seeds: Positive = 3
     starts: tuple[Start, ...] = ("wave", "random", "select", "prune")
     epochs: tuple[Positive, ...] = (1, 3, 10)

@@ -18,6 +18,7 @@ def to_markdown(results: Json) -> str:
             f"## {family['family']}",
             f"Teacher: {_size(family['teacher'])}, {family['teacher']['parameters']:,} parameters, "
             f"{_percent(family['teacher']['accuracy'])} % after {family['teacher']['epochs']} epochs.",
+            *([_RATES, rate_table(results, family)] if family["rates"] else []),
             accuracy_table(results, family),
             "Epochs that a random start needs to reach what WAVE has after the last of these lengths (first seed; each "
             "length is a training of its own):",
@@ -31,10 +32,35 @@ def to_markdown(results: Json) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_RATES = (
+    "Learning rates: each start takes, for each length, the one that is best on validation images, in the family's "
+    "first size and with a seed that is not among those below (all that were tried):"
+)
+
+
+def rate_table(results: Json, family: Json) -> str:
+    """The rate of every start and length, with the accuracies of all that were tried."""
+    lengths = results["epochs"][1:]
+    rows = [
+        [_NAMES[start], *(_tried(family["rates"][start][str(epochs)]) for epochs in lengths)]
+        for start in results["starts"]
+    ]
+    return _table(["start", *(f"{epochs} ep." for epochs in lengths)], rows)
+
+
+def _tried(length: Json) -> str:
+    tried = sorted((float(rate), value) for rate, value in length["tried"].items())
+    return ", ".join(
+        f"{'**' * (rate == length['rate'])}{rate:g}: {_percent(value)}{'**' * (rate == length['rate'])}"
+        for rate, value in tried
+    )
+
+
 def _setting(results: Json) -> str:
     return (
         f"{results['data']}: teachers and templates from {results['teacher_images']:,} images, every size and its "
-        f"scalers from the first {results['images']:,} of them, measured on {results['test_images']:,} test images. "
+        f"scalers from the first {results['images']:,} of them, measured on "
+        f"{results['test_images']:,} {results['split']} images. "
         f"{results['seeds']} seeds, mean ± standard deviation, per cent. An epoch is "
         f"{' or '.join(str(n) for n in sorted({_steps(results, i) for i in range(len(results['families']))}))} steps; "
         f"WAVE's scalers train for {results['scaler_steps']} steps before epoch 0. Every length of training has its "
@@ -61,7 +87,10 @@ def long_table(results: Json, family: Json) -> str:
         long = size["long"]
         if long is None:
             continue
-        tried = ", ".join(f"{epochs}: {_percent(value)}" for epochs, value in long["accuracy"].items())
+        tried = ", ".join(
+            f"{epochs}: {_percent(value)}"
+            for epochs, value in sorted((int(epochs), value) for epochs, value in long["accuracy"].items())
+        )
         longest = max(int(epochs) for epochs in long["accuracy"])
         reached = long["reached_after"]
         answer = f"not after {longest}" if reached is None else str(reached)
@@ -86,7 +115,7 @@ def count_table(family: Json) -> str:
 
 
 def cost_table(results: Json, family: Json) -> str:
-    """Seconds for all sizes: once by templates, once each from a random start."""
+    """CPU seconds for all sizes: once by templates, once each from a random start."""
     last = results["epochs"][-1]
     condense = family["condense"]["seconds"]
     wave_starts = sum(median(_values(size, "wave", "start_seconds")) for size in family["sizes"])
@@ -108,7 +137,7 @@ def cost_table(results: Json, family: Json) -> str:
         rows.append(
             ["each alone from random, until it reaches WAVE", f"{'more than ' if floor else ''}{sum(alone):.0f}"]
         )
-    return _table(["", "seconds"], rows)
+    return _table(["", "CPU seconds"], rows)
 
 
 def target_table(results: Json) -> str:

@@ -1,0 +1,273 @@
+"""A bundle per kind of device from one pipeline: stages that tiers share run once, tiers are measured side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tfpwl.bundle import Bundle, RuntimeHints
+from tfpwl.bundle.atomic import replace_file
+from tfpwl.config import PipelineConfig, RequiresConfig, TierConfig, digest, load_config
+from tfpwl.errors import BundleError, ConfigError
+from tfpwl.evaluate import compare_latency
+from tfpwl.mix import Mix
+from tfpwl.pipeline.build import PipelineRun
+from tfpwl.pipeline.ladder import WHOLE, read_files
+from tfpwl.pipeline.limits import Cost, check_limits, upgrade_bytes
+from tfpwl.pipeline.profiles import choose_runtime, fit_ladder
+from tfpwl.pipeline.reporter import Reporter, Silent
+from tfpwl.pipeline.spreading import spread
+from tfpwl.pipeline.store import Store
+from tfpwl.pipeline.workers import Workers
+from tfpwl.report import (
+    BuildReport,
+    GateResult,
+    TierRecord,
+    markdown_table,
+    render_html,
+    render_junit,
+    tiers_sheet,
+)
+from tfpwl.runtime.tiers import DEFAULT_REQUIREMENTS, Requirements, Tiers, describe_tier, write_tiers
+
+_ANSWERS = 200  # per tier and mix, in turn
+BUNDLES, REPORTS = "bundles", "reports"
+
+
+@dataclass(frozen=True)
+class TierResult:
+    """One tier's bundle, its report and the folder with that, and the artifacts behind them by stage."""
+
+    bundle: Bundle
+    report: BuildReport
+    folder: Path
+    artifacts: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class TiersResult:
+    """What a build of tiers left: each tier's build, and the tiers beside one another."""
+
+    output: Path
+    tiers: Mapping[str, TierResult]
+    records: tuple[TierRecord, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate and limit of every tier passed."""
+        return all(tier.report.passed for tier in self.tiers.values())
+
+
+def build_tiers(
+    config: PipelineConfig | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    tiers: Sequence[str] = (),
+    start: str | None = None,
+    reporter: Reporter | None = None,
+    command: str | None = None,
+    workers: Workers | None = None,
+) -> TiersResult:
+    """Build the bundles of a pipeline's tiers.
+
+    Args:
+        config: a pipeline with ``tiers:``, or the path of its YAML.
+        output: folder for everything; ``runs/<name>`` by default. All tiers have one store of artifacts.
+        tiers: names of those to build; all by default.
+        start: run this stage and all after it again, even if they are there.
+        reporter: hears of the progress; stages are called ``<tier> <stage>``.
+        command: that started the build; the reports tell it.
+        workers: processes that train and export, several tiers at once; this process does it by default.
+
+    Returns:
+        The tiers, with bundles in ``<output>/bundles/<tier>``, reports in ``<output>/reports/<tier>``, the tiers
+        beside one another in ``<output>/tiers.md`` and what devices choose by in ``<output>/tiers.json``. Limits that
+        were not kept are gates of the tier's report.
+
+    Raises:
+        TfpwlError: what is wrong with the configuration, the data, a model or the disk.
+
+    Example:
+        >>> result = build_tiers("pipelines/digits_tiers.yaml", tiers=["low"])           # doctest: +SKIP
+        >>> result.tiers["low"].bundle.root                                              # doctest: +SKIP
+        PosixPath('runs/digits_tiers/bundles/low')
+    """
+    if not isinstance(config, PipelineConfig):
+        config = load_config(Path(config))
+    if not config.tiers:
+        raise ConfigError(f"The pipeline {config.name} has no `tiers:`; `tiers: default` gives it low, mid and high.")
+    root = Path("runs") / config.name if output is None else Path(output)
+    build = _TiersBuild(config, root, Store(root / "stages"), reporter or Silent(), command, workers)
+    return build.run(tuple(dict.fromkeys(tiers)) or tuple(config.tiers), start)
+
+
+@dataclass(frozen=True)
+class _TiersBuild:
+    config: PipelineConfig
+    output: Path
+    store: Store
+    reporter: Reporter
+    command: str | None
+    workers: Workers | None
+
+    def run(self, names: Sequence[str], start: str | None) -> TiersResult:
+        runs = dict(self._runs(names))
+        if self.workers is not None:
+            spread(tuple(runs.values()), self.workers, start=start, reporter=self.reporter)
+        for run in runs.values():
+            run.run_stages(start=start)
+        latency = self._compare(runs)
+        costs = {name: tuple(_costs(name, run, latency[name])) for name, run in runs.items()}
+        for name, run in runs.items():
+            run.runtime, costs[name] = self._on_devices(name, costs[name])
+        results = {
+            name: TierResult(*run.publish(self._limits(name, costs)), run.output, run.artifacts)
+            for name, run in runs.items()
+        }
+        self._write_tiers(results)
+        records = tuple(_record(result.report, costs[name][0], latency[name]) for name, result in results.items())
+        self._write_reports(results, records)
+        return TiersResult(self.output, results, records)
+
+    def _runs(self, names: Sequence[str]) -> Iterator[tuple[str, PipelineRun]]:
+        first: PipelineRun | None = None
+        # All first: a mistake in the last one must show before the first one trains.
+        for name, config in [(name, self._tier(name)) for name in names]:
+            run = PipelineRun(
+                config, self.output / REPORTS / name, self.store, self.output / BUNDLES / name,
+                _OfTier(self.reporter, name), tier=name, command=self.command,
+            )  # fmt: skip
+            if first is None:
+                first = run
+            run.data, run.made = first.data, first.made
+            yield name, run
+
+    def _compare(self, runs: Mapping[str, PipelineRun]) -> dict[str, dict[str, float]]:
+        """Median milliseconds of both ends of every tier's path, all measured in turn; kept, as a stage's artifact."""
+        key = digest({name: run.artifacts["evaluate"].name for name, run in runs.items()})
+        with self.store.produce("compare", key) as work:
+            if work is not None:
+                times = _measure({name: run.write_bundle(work / "bundles" / name) for name, run in runs.items()})
+                shutil.rmtree(work / "bundles")
+                (work / "stage.json").write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
+        found: dict[str, dict[str, float]] = json.loads((self.store.path("compare", key) / "stage.json").read_text())
+        return found
+
+    def _tier(self, name: str) -> PipelineConfig:
+        config = self.config.for_tier(name)
+        return fit_ladder(config, self._section(name).profiles)
+
+    def _section(self, name: str) -> TierConfig:
+        return (self.config.tiers or {})[name]
+
+    def _on_devices(self, name: str, costs: tuple[Cost, ...]) -> tuple[RuntimeHints | None, tuple[Cost, ...]]:
+        """What the tier's profiles say of the chosen precision; the latency that counts is theirs, then."""
+        chosen = choose_runtime(self._section(name).profiles, costs[0].rung.partition("-")[0])
+        if chosen is None:
+            return None, costs
+        runtime, latency_ms = chosen
+        return runtime, (replace(costs[0], latency_ms=latency_ms), *costs[1:])
+
+    def _limits(self, name: str, costs: Mapping[str, Sequence[Cost]]) -> tuple[GateResult, ...]:
+        every = [cost for those in costs.values() for cost in those]
+        sections = {key: self._section(key).overrides for key in costs}
+        return check_limits(self._section(name).limits, costs[name][0], every, sections)
+
+    def _write_reports(self, results: Mapping[str, TierResult], records: Sequence[TierRecord]) -> None:
+        """What one looks at first: the tiers beside one another, and the gates of all."""
+        reports = [result.report for result in results.values()]
+        texts = {
+            "tiers.md": markdown_table(tiers_sheet(self.config.name, records)) + "\n",
+            "junit.xml": render_junit(reports),
+            "report.html": render_html(reports),
+        }
+        for name, text in texts.items():
+            replace_file(self.output / name, [text.encode()])
+
+    def _write_tiers(self, results: Mapping[str, TierResult]) -> None:
+        """``tiers.json`` of what was built now and what an earlier build of this pipeline left."""
+        described = []
+        for name, tier in (self.config.tiers or {}).items():
+            place, built = f"{BUNDLES}/{name}", results.get(name)
+            bundle = built.bundle if built is not None else self._earlier(name, place)
+            if bundle is not None:
+                described.append(describe_tier(name, bundle, place, requires=_requirements(name, tier.requires)))
+        order = tuple(tier.name for tier in reversed(described))
+        write_tiers(self.output / "tiers.json", Tiers(self.config.name, tuple(described), order, order[-1]))
+
+    def _earlier(self, name: str, place: str) -> Bundle | None:
+        try:
+            bundle = Bundle.open(self.output / place)
+        except BundleError:
+            return None
+        is_ours = bundle.manifest.producer.config_sha256 == self._tier(name).sha256()
+        return bundle if is_ours else None
+
+
+@dataclass(frozen=True)
+class _OfTier:
+    """A reporter that hears which tier a stage is run for."""
+
+    reporter: Reporter
+    tier: str
+
+    def started(self, stage: str) -> None:
+        self.reporter.started(f"{self.tier} {stage}")
+
+    def waiting(self, stage: str, holder: str) -> None:
+        self.reporter.waiting(f"{self.tier} {stage}", holder)
+
+    def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        self.reporter.advanced(f"{self.tier} {stage}", done, total, metrics)
+
+    def finished(self, stage: str, seconds: float, summary: str, *, cached: bool) -> None:
+        self.reporter.finished(f"{self.tier} {stage}", seconds, summary, cached=cached)
+
+
+def _measure(bundles: Mapping[str, Bundle]) -> dict[str, dict[str, float]]:
+    """Both ends of every path. Tiers of as many groups are measured in turn, others by themselves."""
+    found: dict[str, dict[str, float]] = {}
+    for num_groups in sorted({bundle.manifest.num_groups for bundle in bundles.values()}):
+        alike = {name: bundle for name, bundle in bundles.items() if bundle.manifest.num_groups == num_groups}
+        ends = (Mix.all_student(num_groups), Mix.all_teacher(num_groups))
+        for name, times in compare_latency(alike, ends, answers=_ANSWERS).items():
+            found[name] = {str(mix): round(taken.median_ms, 4) for mix, taken in times.items()}
+    return found
+
+
+def _costs(tier: str, run: PipelineRun, latency: Mapping[str, float]) -> Iterator[Cost]:
+    """What the tier costs, first as it is, then at every other precision and with fewer upgrades."""
+    measured, ladder = run.metrics["evaluate"], run.metrics.get("quantize")
+    path = run.path
+    rungs = [{"name": "fp32", "bytes": measured["bundle_bytes"], **measured}] if ladder is None else ladder["rungs"]
+    chosen = "fp32" if ladder is None else ladder["chosen"]
+    for rung in sorted((r for r in rungs if r.get("on_ladder", True)), key=lambda r: r["name"] != chosen):
+        is_chosen = rung["name"] == chosen
+        folder = run.artifacts["export"] if ladder is None else run.artifacts["quantize"] / rung["name"]
+        files = {stem: content for stem, content in read_files(folder).items() if stem != WHOLE}
+        resident = upgrade_bytes(files, path)
+        for mix in reversed(path):
+            # In turn with the other tiers where that was measured.
+            taken = latency.get(mix, rung["latency_ms"][mix]) if is_chosen else rung["latency_ms"][mix]
+            yield Cost(
+                tier, rung["name"], str(mix), rung["bytes"], resident[mix], taken, rung["accuracy"][mix],
+                run.metrics["train"]["test_accuracy"],
+            )  # fmt: skip
+
+
+def _record(report: BuildReport, chosen: Cost, latency: Mapping[str, float]) -> TierRecord:
+    first = report.path[0]
+    return TierRecord(
+        name=chosen.tier, rung=chosen.rung, bundle_bytes=chosen.bundle_bytes, resident_bytes=chosen.resident_bytes,
+        student_accuracy=first.accuracy or 0.0, teacher_accuracy=chosen.accuracy, student_ms=latency[first.mix],
+        teacher_ms=latency[chosen.mix], passed=report.passed,
+    )  # fmt: skip
+
+
+def _requirements(name: str, given: RequiresConfig) -> Requirements:
+    """Those of the default tier of this name, or none, with what the pipeline says."""
+    return replace(DEFAULT_REQUIREMENTS.get(name, Requirements()), **given.model_dump(exclude_none=True))
