@@ -203,7 +203,7 @@ def fit(
         optimizer=make_optimizer(config, steps * config.epochs, slow=slow, slow_factor=slow_factor),
         loss=loss,
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if loss is not None else None,
-        # XLA compiles for 26 s and then runs slower than plain TensorFlow on a CPU (FACTS.md, "Training").
+        # XLA compiles for 26 s and then runs slower than plain TensorFlow on a CPU.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     model.optimizer.build(model.trainable_variables)

@@ -135,7 +135,8 @@ def on_phones(tfpwl, root, tmp_path, monkeypatch):
     parts = tmp_path / "device"
     (parts / "arm64-v8a").mkdir(parents=True)
     (parts / "tfpwl-bench.jar").write_bytes(b"jar")
-    (parts / "arm64-v8a/libtensorflowlite_jni.so").write_bytes(b"library")
+    for library in ("libtensorflowlite_jni.so", "libtensorflowlite_gpu_jni.so"):
+        (parts / "arm64-v8a" / library).write_bytes(b"library")
     monkeypatch.chdir(tmp_path)
     return lambda *more: tfpwl("profile", "--android", "all", root, "--repeats", 1, "--seconds", 0, "--cool-down", 0,
                                "--parts", parts, *more)  # fmt: skip

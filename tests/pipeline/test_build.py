@@ -92,7 +92,8 @@ def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(built, tiny_c
 
 def test_a_build_in_another_process_gives_the_same_bytes(built, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from conftest import PIPELINE; from tfpwl.config import parse_config; "
+        "import sys; from pathlib import Path; from tiny_pipeline import PIPELINE; "
+        "from tfpwl.config import parse_config; "
         "from tfpwl import build; build(parse_config(PIPELINE), Path(sys.argv[1]))"
     )
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), "PYTHONHASHSEED": "7"}
@@ -104,7 +105,8 @@ def test_a_build_in_another_process_gives_the_same_bytes(built, tmp_path):
 
 def test_jax_trains_and_the_bundle_keeps_every_contract(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from conftest import PIPELINE; from tfpwl.config import parse_config; "
+        "import sys; from pathlib import Path; from tiny_pipeline import PIPELINE; "
+        "from tfpwl.config import parse_config; "
         "from tfpwl import build; import keras; build(parse_config(PIPELINE), Path(sys.argv[1])); "
         "assert keras.backend.backend() == 'jax'"
     )

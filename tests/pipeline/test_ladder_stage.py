@@ -42,7 +42,7 @@ def test_a_ladder_needs_no_training_and_tells_what_it_chose(continued, tiny_conf
     assert [rung.precision for rung in stored.rungs] == ["fp32", "fp16", "w8", "int8"]
     text = (continued / "report.md").read_text()
     assert "## Precision ladder" in text
-    assert "### Features at the boundaries" in text
+    assert "Features at the boundaries" in text
     assert all(check.passed for check in verify(result.bundle))
     kept = {path.name for path in result.artifacts["quantize"].iterdir()}
     assert kept == {"fp32", "fp16", "w8", "int8", "stage.json"}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_pipeline import PIPELINE
 
 from tfpwl.bundle import verify
+from tfpwl.config import parse_config
 from tfpwl.errors import ModelError
 from tfpwl.pairs import load_pair
 from tfpwl.pipeline import build
@@ -21,10 +23,6 @@ PRUNE = "prune={target: {flops: 0.4}, steps: 2, epochs_per_step: 1, side: both, 
 
 @pytest.fixture(scope="module")
 def pruned(built, tmp_path_factory):
-    from conftest import PIPELINE
-
-    from tfpwl.config import parse_config
-
     out = shutil.copytree(built.output, tmp_path_factory.mktemp("pruned") / "out")
     return build(parse_config(PIPELINE, overrides=[PRUNE]), out)
 

@@ -41,7 +41,7 @@ def test_killed_twenty_times_a_build_ends_with_the_bytes_of_an_undisturbed_one(p
 BUILD = """
 import json, sys
 from pathlib import Path
-from conftest import Recorder
+from tiny_pipeline import Recorder
 from tfpwl.config import load_config
 from tfpwl.pipeline import build
 recorder = Recorder()

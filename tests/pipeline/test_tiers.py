@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tiny_pipeline import PIPELINE, Recorder
 
 from tfpwl.bundle import Bundle, verify
 from tfpwl.config import parse_config
@@ -29,16 +30,12 @@ tiers:
 
 @pytest.fixture(scope="session")
 def tiers_text():
-    from conftest import PIPELINE
-
     return PIPELINE + TIERS
 
 
 @pytest.fixture(scope="session")
 def tiers(tiers_text, tmp_path_factory):
     """One finished build of all tiers, which tests look at and do not change, and what its reporter heard."""
-    from conftest import Recorder
-
     recorder = Recorder()
     return build_tiers(parse_config(tiers_text), tmp_path_factory.mktemp("tiers") / "out", reporter=recorder), recorder
 

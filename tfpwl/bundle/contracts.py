@@ -53,7 +53,7 @@ class _Loaded:
 
 
 def verify(bundle: Bundle | str | os.PathLike[str], *, public_key: Key | None = None) -> list[Check]:
-    """Check a bundle's contracts (DESIGN.md §4) by reading, loading and running every file.
+    """Check a bundle's contracts (docs/design.md) by reading, loading and running every file.
 
     Checks that need an earlier one are left out when that failed: no file reaches the interpreter before every
     checksum is right.

@@ -36,7 +36,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that a bundle says about itself (DESIGN.md §4). Accuracies are fractions 0..1; shapes have the batch axis.
+    """All that a bundle says about itself (docs/design.md). Accuracies are fractions 0..1; shapes have the batch axis.
 
     Make one with :func:`tfpwl.bundle.write_bundle`, read one with :meth:`from_json`.
     """

@@ -33,7 +33,7 @@ class MixSampler:
     """Draws the random mix of each step.
 
     With probability ``single_switch`` one switch point, either side first; else independent coin flips, never
-    all the same side (arXiv 2509.22319; PWL.md). With probability ``path_share``, which the paper does not have,
+    all the same side (arXiv 2509.22319). With probability ``path_share``, which the paper does not have,
     one of the mixes that a device walks through instead. The mix depends on (seed, epoch, step) alone, so a
     resumed run draws what the undisturbed run would have drawn.
     """
