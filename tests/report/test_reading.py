@@ -28,6 +28,9 @@ def test_a_folder_and_its_file_give_the_same_report(write, report):
 def test_a_run_with_tiers_gives_one_report_each_the_smallest_first(write, tmp_path):
     for tier, size in (("high", 900), ("low", 100), ("mid", 500)):
         write(f"run/reports/{tier}", tier=tier, groups=(GroupSizes(size, size),))
+    artifact = tmp_path / "run" / "stages" / "distill-0123"
+    artifact.mkdir(parents=True)
+    (artifact / "metrics.json").write_text("{}")
     assert [report.tier for report in read_reports(tmp_path / "run")] == ["low", "mid", "high"]
 
 

@@ -10,6 +10,7 @@ from tfpwl.report.build_report import BuildReport
 from tfpwl.report.schema import metrics_schema
 
 METRICS_NAME = "metrics.json"
+_STAGES = "stages"
 
 
 def read_reports(run: Path) -> tuple[BuildReport, ...]:
@@ -31,7 +32,9 @@ def find_metrics(run: Path) -> tuple[Path, ...]:
         return (run,)
     if (run / METRICS_NAME).is_file():
         return (run / METRICS_NAME,)
-    found = sorted((*run.glob(f"*/{METRICS_NAME}"), *run.glob(f"*/*/{METRICS_NAME}")))
+    below = (*run.glob(f"*/{METRICS_NAME}"), *run.glob(f"*/*/{METRICS_NAME}"))
+    # Stages that train leave a file of that name, too, which is no report.
+    found = sorted(path for path in below if _STAGES not in path.relative_to(run).parts)
     if not found:
         raise DataError(
             f"There is no report in {run}; expected the folder of a finished `tfpwl build` (its {METRICS_NAME}), or "
