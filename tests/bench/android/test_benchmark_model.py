@@ -15,7 +15,7 @@ from tool_output import LITERT, TIMINGS
 from tfpwl.bench.android.adb import Adb
 from tfpwl.bench.android.benchmark_model import BenchmarkModel, binary_abi, parse_output
 from tfpwl.bench.android.benchmark_result import read_benchmark_result
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 from tfpwl.bench.android.program import ProgramOptions
 from tfpwl.bench.android.session import SessionOptions, measure_phones
 from tfpwl.errors import DataError, WrongAbiError
@@ -143,7 +143,7 @@ class TestAbi:
         assert binary_abi(tmp_path / "empty") is None
 
     def test_a_binary_for_another_processor_is_refused(self, tmp_path):
-        facts = DeviceFacts("S1", "Phone", "Maker", "SoC", ("arm64-v8a", "armeabi-v7a"), 33, None, None)
+        facts = PhoneFacts("S1", "Phone", "Maker", "SoC", ("arm64-v8a", "armeabi-v7a"), 33, None, None)
         binary = elf(tmp_path / "benchmark_model", 62)
         message = (
             "benchmark_model is built for x86_64; S1 (Phone) runs arm64-v8a, armeabi-v7a. Give one built for arm64"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfpwl.bench.android.benchmark_result import read_benchmark_result
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 from tfpwl.bench.android.program import ProgramOptions, Reading, under_mask
 from tfpwl.errors import DataError, DeviceError, WrongAbiError
 
@@ -130,7 +130,7 @@ class BenchmarkModel:
         """The names of the models."""
         return tuple(self.models)
 
-    def files(self, facts: DeviceFacts) -> dict[str, Path]:
+    def files(self, facts: PhoneFacts) -> dict[str, Path]:
         """The binary and the models.
 
         Raises:

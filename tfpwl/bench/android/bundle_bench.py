@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 from tfpwl.bench.android.program import ProgramOptions, Reading, under_mask
 from tfpwl.bundle import Bundle
 from tfpwl.errors import DataError, DeviceError, WrongAbiError
@@ -55,7 +55,7 @@ class BundleBench:
         """The bundle; one process measures all there is about it."""
         return (SUBJECT,)
 
-    def files(self, facts: DeviceFacts) -> dict[str, Path]:
+    def files(self, facts: PhoneFacts) -> dict[str, Path]:
         """The jar, the libraries for the phone's own processor, the bundle, the rivals.
 
         Raises:

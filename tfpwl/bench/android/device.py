@@ -17,7 +17,7 @@ _ASK_ZONES = (
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class PhoneFacts:
     """A phone as it describes itself; None or empty where it does not say.
 
     Attributes:
@@ -38,7 +38,7 @@ class DeviceFacts:
     free_bytes: int | None
 
 
-def read_facts(phone: Phone) -> DeviceFacts:
+def read_facts(phone: Phone) -> PhoneFacts:
     """Ask a phone what it is.
 
     Raises:
@@ -55,7 +55,7 @@ def read_facts(phone: Phone) -> DeviceFacts:
     free = re.search(r"\s\d+\s+\d+\s+(\d+)\s+\d+%\s", parts[3])
     abis = props.get("ro.product.cpu.abilist") or props.get("ro.product.cpu.abi", "")
     soc = props.get("ro.soc.model") or (hardware[1] if hardware else "") or props.get("ro.board.platform", "")
-    return DeviceFacts(
+    return PhoneFacts(
         serial=phone.serial,
         model=props.get("ro.product.model", ""),
         manufacturer=props.get("ro.product.manufacturer", ""),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfpwl.bench.android.adb import Phone
 from tfpwl.bench.android.bundle_bench import BundleBench
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 from tfpwl.bench.android.program import Delegate, ProgramOptions, Reading
 from tfpwl.bench.android.results import PhoneResult, Run
 from tfpwl.bench.android.session import OnProgress, SessionOptions, measure_phones
@@ -40,7 +40,7 @@ class ProfileProgram:
     def subjects(self) -> tuple[str, ...]:
         return tuple(self.benches)
 
-    def files(self, facts: DeviceFacts) -> dict[str, Path]:
+    def files(self, facts: PhoneFacts) -> dict[str, Path]:
         return {name: path for bench in self.benches.values() for name, path in bench.files(facts).items()}
 
     def command(self, subject: str, folder: str, number: int) -> str:

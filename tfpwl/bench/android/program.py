@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 
 # Subject -> metric -> value; times in ms, memory in bytes, as the names of the metrics say.
 Figures = Mapping[str, Mapping[str, float]]
@@ -56,7 +56,7 @@ class Program(Protocol):
     def result_file(self) -> str:
         """The file in its folder that it writes; pulled after each run when it is there."""
 
-    def files(self, facts: DeviceFacts) -> Mapping[str, Path]:
+    def files(self, facts: PhoneFacts) -> Mapping[str, Path]:
         """Local files by their name on the phone.
 
         Raises:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tfpwl.bench.android.device import DeviceFacts
+from tfpwl.bench.android.device import PhoneFacts
 from tfpwl.bench.android.program import Figures
 
 FORMAT = "tfpwl-android-bench"
@@ -54,7 +54,7 @@ class PhoneResult:
     """Of one phone; ``facts`` is None where it could not even be asked, ``failure`` where all went well."""
 
     serial: str
-    facts: DeviceFacts | None
+    facts: PhoneFacts | None
     runs: tuple[Run, ...]
     failure: Failure | None = None
     notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tfpwl.bench.android.adb import Phone
 from tfpwl.bench.android.crash import crash_of, tombstones
-from tfpwl.bench.android.device import DeviceFacts, read_facts, read_temperature
+from tfpwl.bench.android.device import PhoneFacts, read_facts, read_temperature
 from tfpwl.bench.android.program import Program, Reading
 from tfpwl.bench.android.push import FOLDER, clean, end_program, pid_file, push_changed
 from tfpwl.bench.android.results import AndroidResult, Failure, PhoneResult, Run
@@ -97,7 +97,7 @@ class _PhoneSession:
     ) -> None:  # fmt: skip
         self._phone, self._program, self._options, self._stop = phone, program, options, stop
         self._on_progress = on_progress
-        self._facts: DeviceFacts | None = None
+        self._facts: PhoneFacts | None = None
         self._runs: list[Run] = []
         self._notes: list[str] = []
         self._total = options.repeats * len(program.subjects) + 1
