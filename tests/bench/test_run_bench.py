@@ -30,8 +30,8 @@ def test_everything_is_measured_in_one_run(with_rivals, tmp_path):
         with_rivals, find_rivals(with_rivals), QUICK, on_progress=lambda a, b, what: steps.append((a, b))
     )
     names = [
-        results.BUNDLE, results.BUNDLE_CACHED, results.BUNDLE_INTERPRETER, results.STUDENT, results.TEACHER,
-        results.TEACHER_CACHED, results.TEACHER_INTERPRETER,
+        results.BUNDLE, results.BUNDLE_EARLY, results.BUNDLE_CACHED, results.BUNDLE_INTERPRETER, results.STUDENT,
+        results.TEACHER, results.TEACHER_CACHED, results.TEACHER_INTERPRETER,
     ]  # fmt: skip
     assert [(s.name, s.cold) for s in result.starts] == [(name, cold) for cold in (False, True) for name in names]
     for s in result.starts:
@@ -76,7 +76,7 @@ def test_cold_starts_read_from_disk_and_warm_ones_do_not(with_rivals):
     student = sum(entry.bytes for entry in with_rivals.chain("SSS"))
     assert cold.storage_read is None or cold.storage_read >= student
     assert result.engine == "interpreter"
-    assert {start.name for start in result.starts} == {results.BUNDLE}
+    assert {start.name for start in result.starts} == {results.BUNDLE, results.BUNDLE_EARLY}
 
 
 def test_a_broken_bundle_is_told_with_the_workers_words(with_rivals):

@@ -22,7 +22,7 @@ def test_json_has_raw_figures_and_every_demand(tfpwl, root, rivals):
     found = json.loads(result.out)
     assert {start["name"] for start in found["starts"]} >= {"bundle", "student, one piece", "teacher, one piece"}
     names = {demand["name"]: demand for demand in found["demands"]}
-    start = names["create + first answer, warm: bundle / student, one piece"]
+    start = names["create + first answer, warm: bundle, asked while it loads / student, one piece"]
     assert start["met"] == (start["value"] <= 1.3)
     upgrade = names["worst answer during 1 upgrades / steady median of the slower mix"]
     assert not upgrade["met"]  # one upgrade is not enough to judge

@@ -54,7 +54,8 @@ def check_demands(result: BenchResult, *, of_teacher: float = MAX_OF_TEACHER) ->
 
 def _start_demands(result: BenchResult, of_teacher: float) -> Iterator[Demand]:
     for cold in (False, True):
-        own = result.start(results.BUNDLE, cold=cold)
+        # The bundle as an app opens it that wants its first answer soon; older results have not measured that.
+        own = result.start(results.BUNDLE_EARLY, cold=cold) or result.start(results.BUNDLE, cold=cold)
         if own is None:
             continue
         how = "cold" if cold else "warm"
@@ -64,7 +65,7 @@ def _start_demands(result: BenchResult, of_teacher: float) -> Iterator[Demand]:
         for name, limit, below in limits:
             rival = result.start(name, cold=cold)
             if rival is not None:
-                what = f"create + first answer, {how}: bundle / {name}"
+                what = f"create + first answer, {how}: {own.name} / {name}"
                 yield Demand(what, own.median_ms / rival.median_ms, limit, below=below)
 
 

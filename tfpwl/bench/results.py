@@ -18,6 +18,7 @@ VERSION = 1
 
 # Names of the subjects; demands and tables find them by these.
 BUNDLE = "bundle"
+BUNDLE_EARLY = "bundle, asked while it loads"
 BUNDLE_CACHED = "bundle, warm XNNPACK cache"
 BUNDLE_INTERPRETER = "bundle, Interpreter"
 STUDENT = "student, one piece"

@@ -271,6 +271,7 @@ def run_worker(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _start_subjects(own: Subject, rivals: Rivals, work: Path) -> Iterator[Subject]:
     yield own
+    yield replace(own, name=results.BUNDLE_EARLY, early=True)
     if own.engine == "litert" and rivals != Rivals():
         yield replace(own, name=results.BUNDLE_CACHED, weight_cache=str(work / "bundle"))
     if own.engine != "interpreter" and rivals != Rivals():

@@ -27,6 +27,7 @@ class Subject:
         engine: ``"litert"`` or ``"interpreter"``.
         is_bundle: whether ``path`` is a bundle, opened with its sums checked.
         mix: that a bundle shall run; None leaves it at all-student.
+        early: whether a bundle is asked while the last of its files loads (``open(wait=False)``).
         weight_cache: XNNPACK's packed weights, kept from an earlier process by :func:`fill_cache`: a file, or for a
             bundle a folder.
         threads: of the engine.
@@ -39,6 +40,7 @@ class Subject:
     mix: str | None = None
     weight_cache: str | None = None
     threads: int = 1
+    early: bool = False
 
     def files(self) -> list[Path]:
         """Everything that loading may read."""
@@ -99,7 +101,7 @@ def _open_bundle(subject: Subject) -> tuple[Any, Any]:
     from tfpwl.runtime import ProgressiveModel, make_engine  # noqa: PLC0415
 
     engine = make_engine(subject.engine, cache_dir=subject.weight_cache)
-    model = ProgressiveModel.open(subject.path, engine=engine, threads=subject.threads)
+    model = ProgressiveModel.open(subject.path, engine=engine, threads=subject.threads, wait=not subject.early)
     if subject.mix is not None and model.mix != subject.mix:
         model.upgrade(order=_order_through(subject.mix), until=subject.mix, background=False)
     return model, engine

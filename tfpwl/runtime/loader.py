@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
-import queue
-import time
 import weakref
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,86 +84,52 @@ class ChainLoader:
         missing = [entry for entry in entries if entry.file not in loaded]
         if budget is not None:
             new = self._load_within(missing, budget - (current.resident_bytes if current else 0), warm_up)
-        elif warm_up:
-            # During an upgrade answers need the other core.
-            new = [self._load(entry, warm_up) for entry in missing]
         else:
-            new = self._load_together(missing)
+            # One after another: answers need the other core.
+            new = [self.load(entry, self.read(entry), warm_up=warm_up) for entry in missing]
         loaded.update({step.entry.file: step for step in new})
-        steps = tuple(loaded[entry.file] for entry in entries)
-        return Chain(mix, steps, self._engine.connect([step.group for step in steps]))
+        return self.connect(mix, [loaded[entry.file] for entry in entries])
 
-    def _load_together(self, entries: list[FileEntry]) -> list[Step]:
-        """Load files while another thread reads, and checks the sums of, the ones that come after.
+    def connect(self, mix: Mix, steps: Sequence[Step]) -> Chain:
+        """A chain of loaded files in running order.
 
-        That thread begins with the largest file, this one with the smallest, until they meet; what was read beside is
-        loaded here, because the library makes one model wait for the other while it packs, and where two of its threads
-        meet for the first time it sleeps for 3 ms, to measure the processor's clock.
+        Raises:
+            EngineError: a file does not take what the one before it gives.
         """
-        unread = deque(sorted(entries, key=lambda entry: entry.bytes))
-        ready: queue.SimpleQueue[tuple[FileEntry, ModelBytes | BaseException]] = queue.SimpleQueue()
-        reading = _thread.allocate_lock()
-
-        def read_ahead() -> None:
-            try:
-                while unread:
-                    try:
-                        entry = unread.pop()
-                    except IndexError:
-                        return
-                    try:
-                        ready.put((entry, self._read(entry)))
-                    except BaseException as exc:
-                        ready.put((entry, exc))
-            finally:
-                reading.release()
-
-        steps: list[Step] = []
-        try:
-            _start(read_ahead, reading)
-            while len(steps) < len(entries):
-                steps.append(self._load_next(unread, ready))
-        except BaseException:
-            # Who keeps the error keeps this frame; it should not keep the groups, too.
-            steps.clear()
-            raise
-        finally:
-            unread.clear()
-            with reading:  # until the other thread is done
-                pass
-        return steps
-
-    def _load_next(
-        self, unread: deque[FileEntry], ready: queue.SimpleQueue[tuple[FileEntry, ModelBytes | BaseException]]
-    ) -> Step:
-        """Load what was read beside; if nothing was, the smallest file that nobody reads yet."""
-        try:
-            if ready.empty():
-                return self._load(unread.popleft())
-        except IndexError:
-            pass
-        entry, content = ready.get()
-        if isinstance(content, BaseException):
-            raise content
-        return self._load(entry, content=content)
+        return Chain(mix, tuple(steps), self._engine.connect([step.group for step in steps]))
 
     def _load_within(self, entries: list[FileEntry], budget: int, warm_up: bool) -> list[Step]:
         """Load files one after another, as long as they fit: a file is read to know what it takes, then loaded."""
         steps = []
         for entry in entries:
-            content = self._read(entry)
+            content = self.read(entry)
             budget -= loaded_bytes(content)
             if budget < 0:
                 raise OverBudget(f"{entry.file} would need {-budget} bytes more than the budget allows.")
-            steps.append(self._load(entry, warm_up, content))
+            steps.append(self.load(entry, content, warm_up=warm_up))
         return steps
 
-    def _read(self, entry: FileEntry) -> ModelBytes:
-        return self._bundle.view(entry) if self._in_place else self._bundle.read(entry)
+    def read(self, entry: FileEntry) -> ModelBytes:
+        """The content of a file, its sum checked.
 
-    def _load(self, entry: FileEntry, warm_up: bool = False, content: ModelBytes | None = None) -> Step:
+        Raises:
+            IntegrityError: it is missing or not what the manifest says.
+            OutOfMemoryError: there is not enough memory.
+        """
         try:
-            content = self._read(entry) if content is None else content
+            return self._bundle.view(entry) if self._in_place else self._bundle.read(entry)
+        except MemoryError as exc:
+            raise _out_of_memory(entry) from exc
+
+    def load(self, entry: FileEntry, content: ModelBytes, *, warm_up: bool = False) -> Step:
+        """Load a file with the content that :meth:`read` gave.
+
+        Raises:
+            ContractError: its ends are not what the manifest says.
+            OutOfMemoryError: there is not enough memory.
+            EngineError: the engine cannot load or run it.
+        """
+        try:
             group = self._engine.load(content, threads=self._threads, sha256=entry.sha256)
             step = Step(entry, group)
             self._check_faces(entry, group)
@@ -178,9 +140,7 @@ class ChainLoader:
         except TfpwlError:
             raise
         except MemoryError as exc:
-            raise OutOfMemoryError(
-                f"{entry.file}: not enough memory to load its {entry.bytes} bytes. Free some and try again."
-            ) from exc
+            raise _out_of_memory(entry) from exc
         except Exception as exc:
             # An engine is foreign code: whatever it raises must leave the last good mix answering.
             reason = f"{type(exc).__name__}: {exc}"
@@ -197,18 +157,7 @@ class ChainLoader:
                 )
 
 
-def _start(work: Callable[[], None], working: _thread.LockType) -> None:
-    """Run ``work`` in another thread; it holds ``working`` meanwhile and releases it at its end.
-
-    Not by :class:`threading.Thread`, whose ``start`` takes 0.3 ms of a start of 5 ms. Where there can be no thread,
-    because the system has none left or the process ends, nothing runs.
-    """
-    working.acquire()
-    try:
-        _thread.start_new_thread(work, ())
-    except RuntimeError:
-        working.release()
-        return
-    # A new thread begins on this processor, and waited here for 1.4 ms until this thread first blocked. Now it blocks
-    # at once, and goes on where the system finds a free processor.
-    time.sleep(1e-6)
+def _out_of_memory(entry: FileEntry) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"{entry.file}: not enough memory to load its {entry.bytes} bytes. Free some and try again."
+    )

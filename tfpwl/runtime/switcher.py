@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
+from tfpwl.bundle import FileEntry
 from tfpwl.errors import ClosedError, EngineError, TfpwlError
 from tfpwl.mix import Mix
 from tfpwl.runtime.background import Worker, process_ends
 from tfpwl.runtime.changes import Change, Observers, Priority, State, state_at_rest
-from tfpwl.runtime.loader import Chain, ChainLoader, OverBudget
+from tfpwl.runtime.loader import Chain, ChainLoader, OverBudget, Step
 from tfpwl.runtime.memory import trim
+from tfpwl.runtime.opening import Opening
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ class Job:
 class Switcher:
     """Owns the chain of the moment. ``chain`` is replaced by one assignment, so readers need no lock."""
 
-    def __init__(self, loader: ChainLoader, first: Mix, budget: int | None) -> None:
-        self.chain = loader.build(first, budget=budget)
+    def __init__(self, loader: ChainLoader, first: Mix, entries: Sequence[FileEntry], budget: int | None) -> None:
+        """Load ``entries``, the files of ``first``; without a budget, what is left when this returns loads beside."""
         self.state = state_at_rest(first)
         self.last_error: TfpwlError | None = None
         self.observers = Observers()
@@ -54,9 +56,27 @@ class Switcher:
         # Only this job may commit what it loaded; putting another one here cancels it.
         self._job: Job | None = None
         self._workers: list[Worker] = []
+        # Until the first chain is there.
+        self._opening: Opening | None = None
+        if budget is not None:
+            self.chain = loader.build(first, budget=budget)
+        else:
+            self._opening = Opening(entries, loader.read, loader.load, self._end_opening)
+            self.chain = Chain(first, (), self._opening)
+            self._opening.start()
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until the first chain is there; False when ``timeout`` (seconds) was over first.
+
+        Raises:
+            TfpwlError: a file of it cannot be loaded.
+        """
+        opening = self._opening
+        return opening is None or opening.wait(timeout)
 
     def start_upgrade(self, plan: Plan, wish: Hashable, priority: Priority, budget: int | None) -> None:
         """Walk through ``plan(chain of the moment)`` in another thread, unless a job of this ``wish`` does already."""
+        self.settle()
         with self._guard:
             if self._job is not None and not self._job.ended and self._job.wish == wish:
                 return
@@ -68,6 +88,7 @@ class Switcher:
 
     def upgrade(self, plan: Plan, budget: int | None) -> None:
         """Walk through ``plan(chain of the moment)`` in this thread; raise what made it fail."""
+        self.settle()
         with self._guard:
             job = self._begin_upgrade(plan, object(), budget)
         self._run(job)
@@ -76,6 +97,7 @@ class Switcher:
 
     def downgrade(self, choose: Callable[[Mix], Mix]) -> None:
         """Go to ``choose(mix of the moment)`` in this thread; raise what made it fail."""
+        self.settle()
         with self._guard:
             start = self._open_chain().mix
             job = self._replace_job((choose(start),), object(), state_at_rest(start), None)
@@ -85,6 +107,8 @@ class Switcher:
 
     def wait(self, timeout: float | None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.settle(timeout):
+            return False
         while (job := self._job) is not None and not job.done.is_set():
             if job.thread is threading.current_thread():
                 raise RuntimeError("wait() was called by a callback of the change that it would wait for.")
@@ -99,12 +123,27 @@ class Switcher:
             self.chain = Chain(self.chain.mix, (), None)
             self._set_state(State.CLOSED)
             workers, self._workers = self._workers, []
+            opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join()
         self.observers.deliver()
         previous = None  # noqa: F841  # the last reference, if no answer is running
         trim()
+
+    def _end_opening(self, steps: Sequence[Step], error: TfpwlError | None) -> None:
+        """Let the loaded files answer by themselves; without them the model has failed, and keeps ``_opening``."""
+        with self._guard:
+            if self.state is State.CLOSED:
+                return
+            if error is None:
+                self.chain, self._opening = self._loader.connect(self.chain.mix, steps), None
+            else:
+                self.last_error = error
+                self._set_state(State.FAILED, error)
+        self.observers.deliver()
 
     def _open_chain(self) -> Chain:
         if self.state is State.CLOSED:
