@@ -1,13 +1,15 @@
 """Who may import whom, read from the source: DESIGN.md's layers, without importing anything."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import tfpwl
 
 ROOT = Path(tfpwl.__file__).parent
 STAGES = {"distill", "prune", "wave", "export", "quantize", "evaluate"}
-DEVICE_SIDE = {"errors", "mix", "bundle", "runtime", "bench"}
+DEVICE_SIDE = {"errors", "mix", "versions", "bundle", "runtime", "bench"}
 HEAVY = {"tensorflow", "keras", "pydantic", "yaml", "sklearn", "matplotlib", "PIL"}
 
 
@@ -71,3 +73,12 @@ def test_the_command_line_imports_keras_and_tensorflow_only_inside_functions():
     for path in files_of("cli"):
         at_top = {module.split(".")[0] for module, top in imports(path) if top}
         assert not at_top & HEAVY, f"{path} imports {at_top & HEAVY}"
+
+
+def test_building_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys, tfpwl; light = not {'keras', 'pydantic'} & set(sys.modules); "
+        "print(light, tfpwl.build.__name__, tfpwl.build_tiers.__name__, hasattr(tfpwl, 'bild'), tfpwl.__all__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True build build_tiers False ['__version__', 'build', 'build_tiers']\n"

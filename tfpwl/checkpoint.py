@@ -41,7 +41,7 @@ def save_epoch(folder: Path, variables: Sequence[Variable], log: Sequence[Mappin
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     np.savez(unfinished / _STATE, **{f"v{index}": variable.numpy() for index, variable in enumerate(variables)})
-    (unfinished / _LOG).write_text(json.dumps(list(log)))
+    (unfinished / _LOG).write_text(json.dumps(list(log)), encoding="utf-8")
     unfinished.rename(folder / f"epoch-{len(log):06d}")
     for epoch in older:
         shutil.rmtree(epoch)
@@ -59,7 +59,7 @@ def load_epoch(folder: Path, variables: Sequence[Variable]) -> list[dict[str, fl
     try:
         with np.load(saved[-1] / _STATE, allow_pickle=False) as arrays:
             values = [arrays[f"v{index}"] for index in range(len(variables))]
-        log: list[dict[str, float]] = json.loads((saved[-1] / _LOG).read_text())
+        log: list[dict[str, float]] = json.loads((saved[-1] / _LOG).read_text(encoding="utf-8"))
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as exc:

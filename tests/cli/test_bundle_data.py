@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tfpwl.bundle import Preprocess, write_bundle
-from tfpwl.cli.bundle_data import load_bundle_data, model_input, shuffled
+from tfpwl.cli.bundle_data import load_bundle_data, shuffled
 from tfpwl.cli.image_files import as_raw, to_channels
 from tfpwl.data import load_dataset
 from tfpwl.errors import DataError
@@ -56,7 +56,7 @@ def test_image_is_resized_and_made_gray(tiny_bundle, tmp_path):
     assert data.x.shape == (1, 6, 6, 1)
     # The tiny bundle takes pixels 0..16, as the handwritten digits are: white is 16, and 1 for the model.
     np.testing.assert_allclose(data.x, 16, rtol=1e-6)
-    np.testing.assert_allclose(model_input(tiny_bundle, data.x), 1, rtol=1e-6)
+    np.testing.assert_allclose(tiny_bundle.manifest.input.prepare(data.x), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,7 @@ def test_broken_files_are_refused(tiny_bundle, tmp_path):
 
 
 def test_uint8_bundle_gets_pixels_as_they_are(tiny_bundle, labelled):
-    manifest = replace(tiny_bundle.manifest, input=replace(tiny_bundle.manifest.input, dtype="uint8"))
-    found = model_input(replace(tiny_bundle, manifest=manifest), labelled[0])
+    found = replace(tiny_bundle.manifest.input, dtype="uint8").prepare(labelled[0])
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, labelled[0])
 

@@ -25,6 +25,15 @@ def distance(a, b):
     return ((a - b) ** 2).mean() + (1 - cosine).mean()
 
 
+def floored_distance(a, b):
+    """The distance with its floor of 1e-3 under the root mean squares, and its gradient by ``a``, in float64."""
+    a, b = a.astype("float64").reshape(len(a), -1), b.astype("float64").reshape(len(b), -1)
+    norm_a, norm_b = (np.sqrt((x**2).sum(1, keepdims=True) + x.shape[1] * 1e-6) for x in (a, b))
+    ab = (a * b).sum(1, keepdims=True)
+    gradient = 2 * (a - b) / a.size - (b - ab * a / norm_a**2) / (norm_a * norm_b) / len(a)
+    return ((a - b) ** 2).mean() + (1 - ab / (norm_a * norm_b)).mean(), gradient
+
+
 def features(*shapes, seed=1):
     rng = np.random.default_rng(seed)
     return [rng.normal(0.3, 1, (6, *shape)).astype("float32") for shape in shapes]
@@ -56,12 +65,29 @@ def test_soft_loss_of_equal_logits_is_nothing():
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 2**16))
 def test_feature_distance_is_mse_plus_one_minus_cosine(shape, seed):
     a, b = features(tuple(shape), tuple(shape), seed=seed)
-    np.testing.assert_allclose(losses.feature_distance(a, b), distance(a, b), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(losses.feature_distance(a, b), floored_distance(a, b)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("apart", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_feature_distance_keeps_its_digits_near_convergence(apart):
+    import tensorflow as tf
+
+    a, noise = features((4, 4, 8), (4, 4, 8))
+    b = a + np.float32(apart) * np.roll(noise, 1)
+    expected, direction = floored_distance(a, b)
+    subject = tf.Variable(a)
+    with tf.GradientTape() as tape:
+        loss = losses.feature_distance(subject, b)
+    gradient = np.reshape(tape.gradient(loss, subject), direction.shape)
+    # By |a|² + |b|² - 2ab the loss was off by 24 % at 1e-4.
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    # a and b themselves have 7 digits, so that a difference of 1e-4 has 3.
+    assert np.linalg.norm(gradient - direction) < 1e-6 / apart * np.linalg.norm(direction)
 
 
 def test_feature_distance_of_equal_features_is_nothing_and_of_opposite_ones_has_cosine_two():
     (a,) = features((3, 3, 2))
-    np.testing.assert_allclose(losses.feature_distance(a, a), 0.0, atol=1e-5)  # |a|² cancels in float32
+    np.testing.assert_allclose(losses.feature_distance(a, a), 0.0, atol=2e-6)  # the floor: 1e-6 of the mean square
     np.testing.assert_allclose(losses.feature_distance(a, -a), 4 * (a.astype("float64") ** 2).mean() + 2, rtol=1e-5)
 
 

@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tfpwl
-from tfpwl.bundle import Bundle
+from tfpwl.bundle import Bundle, Preprocess
 from tfpwl.errors import DataError, EngineError, IntegrityError
 from tfpwl.evaluate import MixResult, accuracy, default_mixes, evaluate_mixes
 from tfpwl.evaluate.pool import WorkerPool
@@ -56,6 +57,45 @@ def test_results_do_not_depend_on_the_number_of_workers(bundle, images, keras_co
     assert {mix: r.correct for mix, r in results.items()} == keras_counts
 
 
+@pytest.fixture(scope="module")
+def bundle_of_bytes(bundle, tmp_path_factory) -> Bundle:
+    """The same files behind a preprocessing that is not the identity."""
+    root = shutil.copytree(bundle.root, tmp_path_factory.mktemp("bundle") / "bytes")
+    preprocess = Preprocess(1 / 255, (0.5,), (0.25,))
+    manifest = dataclasses.replace(
+        bundle.manifest, input=dataclasses.replace(bundle.manifest.input, preprocess=preprocess)
+    )
+    (root / "manifest.json").write_text(manifest.to_json(), "utf-8")
+    return Bundle.open(root)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_raw_images_are_preprocessed_and_counted_the_same(pair, bundle_of_bytes, images, workers):
+    raw = np.clip(images[0] * 40 + 128, 0, 255).astype(np.uint8)
+    x = (raw.astype(np.float32) / 255 - 0.5) / 0.25
+    right = keras_answers(pair, Mix("SSS"), x).argmax(1)
+    results = evaluate_mixes(bundle_of_bytes, raw, right, raw=True, workers=workers)
+    assert results == evaluate_mixes(bundle_of_bytes, x, right, workers=1)
+    assert results[Mix("SSS")].accuracy == 1.0
+    as_they_are = evaluate_mixes(bundle_of_bytes, raw.astype(np.float32), right, [Mix("SSS")], workers=1)
+    assert as_they_are[Mix("SSS")].accuracy < 1.0, "preprocessing must matter for this test to mean anything"
+
+
+def test_a_large_test_set_is_never_preprocessed_at_once(bundle):
+    raw = np.zeros((20_000, 6, 6, 1), np.uint8)
+    labels = np.zeros(len(raw), np.int64)
+    tracemalloc.start()
+    evaluate_mixes(bundle, raw, labels, [Mix("SSS")], raw=True, workers=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < raw.nbytes  # as float32 the images alone would be four times that
+
+
+def test_raw_images_of_another_shape_are_refused(bundle, images):
+    with pytest.raises(DataError, match=r"shape \(1, 3, 6, 1\) .* expected n of \(6, 6, 1\)"):
+        evaluate_mixes(bundle, images[0][:, :3], images[1], raw=True)
+
+
 def test_a_last_batch_that_is_not_full_counts_each_image_once(bundle_of_batch_4, images, keras_counts):
     results = evaluate_mixes(bundle_of_batch_4, *images, workers=1)
     assert {mix: r.correct for mix, r in results.items()} == keras_counts
@@ -78,10 +118,10 @@ def test_a_shared_beginning_runs_once(bundle):
     assert count_runs(build_tree(bundle, [Mix("TTT")])) == 3
 
 
-def test_beyond_six_groups_only_the_path_is_evaluated(bundle):
-    seven = dataclasses.replace(bundle.manifest, groups=bundle.manifest.groups[:1] * 7, order=tuple(range(7)))
-    assert len(default_mixes(dataclasses.replace(bundle, manifest=seven))) == 8
-    assert len(default_mixes(bundle)) == 8
+def test_beyond_six_groups_only_the_path_is_evaluated():
+    assert default_mixes((6, 5, 4, 3, 2, 1, 0))[:2] == ("SSSSSSS", "SSSSSST")
+    assert len(default_mixes(range(7))) == 8
+    assert len(default_mixes(range(6))) == 2**6
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 from tfpwl.bench.results import Machine
+from tfpwl.versions import installed_version
 
 
 def describe_machine() -> Machine:
     """Processor, memory, versions and the load before the first measurement."""
-    try:
-        litert = importlib.metadata.version("ai-edge-litert")
-    except importlib.metadata.PackageNotFoundError:
-        litert = "not installed"
     return Machine(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=_memory_bytes(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         python=platform.python_version(),
-        litert=litert,
+        litert=installed_version("ai-edge-litert") or "not installed",
         load_before=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
     )
 
@@ -31,7 +27,7 @@ def describe_machine() -> Machine:
 def cpu_times() -> tuple[int, int] | None:
     """Ticks of all processors since the machine started: stolen by other virtual machines, and in all."""
     try:
-        fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+        fields = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
     except OSError:
         return None
     ticks = [int(field) for field in fields[:8]]
@@ -55,7 +51,7 @@ def machine_notes(machine: Machine) -> Iterator[str]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware"))]

@@ -44,7 +44,7 @@ def footprint() -> Footprint:
 def reset_peak() -> None:
     """Let the peak count from now on, where the system allows."""
     try:
-        (_PROC / "clear_refs").write_text("5")
+        (_PROC / "clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         # The peak then counts from the start of the process, as it does where there is no such file.
         return
@@ -65,7 +65,7 @@ def num_threads() -> int:
 
 def _fields(name: str) -> dict[str, str]:
     try:
-        lines = (_PROC / name).read_text().splitlines()
+        lines = (_PROC / name).read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -130,6 +131,10 @@ class InputSpec:
     shape: Shape
     dtype: str
     preprocess: Preprocess
+
+    def prepare(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Raw input (any number of images) as the model takes it: preprocessed, or as it is where that is uint8."""
+        return raw.astype(np.uint8) if self.dtype == "uint8" else self.preprocess(raw)
 
     @classmethod
     def read(cls, node: Node) -> InputSpec:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tfpwl.cli.arguments import bundle_argument, open_bundle, stdout_console
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars
 
 if TYPE_CHECKING:
     from tfpwl.bench.demands import Demand
@@ -123,11 +123,9 @@ class _Watch:
     """A bar on stderr that names what is being measured."""
 
     def __enter__(self) -> OnProgress:
-        console = stderr_console()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         # One redraw a second: drawing takes processor time from what is measured.
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal,
-                                  redirect_stdout=False, redirect_stderr=False, refresh_per_second=1)  # fmt: skip
+        self._progress = bars(*columns, refresh_per_second=1)
         self._progress.start()
         task = self._progress.add_task("measuring", total=None)
 
@@ -154,10 +152,12 @@ def _write(
         if str(json_file) == "-":
             click.echo(text, nl=False)
         else:
-            json_file.write_text(text)
+            json_file.write_text(text, encoding="utf-8")
     if markdown is not None:
         notes = [f"Note: {note}" for note in result.notes]
-        markdown.write_text("\n\n".join([describe_run(result), *map(markdown_table, sheets), *notes]) + "\n")
+        markdown.write_text(
+            "\n\n".join([describe_run(result), *map(markdown_table, sheets), *notes]) + "\n", encoding="utf-8"
+        )
     if figure is not None:
         from tfpwl.report.bench_figure import plot_first_moments  # noqa: PLC0415
 

@@ -191,9 +191,9 @@ def _report(result: AndroidResult, output: Path | None) -> None:
 
     sheets = android_sheets(result)
     if output is not None:
-        (output / "result.json").write_text(result.to_json())
-        (output / "result.csv").write_text(result.to_csv())
-        (output / "result.md").write_text("\n\n".join(map(markdown_table, sheets)) + "\n")
+        (output / "result.json").write_text(result.to_json(), encoding="utf-8")
+        (output / "result.csv").write_text(result.to_csv(), encoding="utf-8")
+        (output / "result.md").write_text("\n\n".join(map(markdown_table, sheets)) + "\n", encoding="utf-8")
     console = stdout_console()
     for phone in result.phones:
         if phone.runs:
@@ -209,7 +209,7 @@ def _report(result: AndroidResult, output: Path | None) -> None:
         click.echo(f"Error: {describe_phone(phone)}: {failure.message}", err=True)
         if failure.tombstone and output is not None:
             path = output / f"{re.sub(r'[^A-Za-z0-9.-]', '_', phone.serial)}.tombstone.txt"
-            path.write_text(failure.tombstone + "\n")
+            path.write_text(failure.tombstone + "\n", encoding="utf-8")
             click.echo(f"The tombstone is in {path}.", err=True)
         elif failure.tombstone:
             click.echo("The phone wrote a tombstone; -o FOLDER keeps it.", err=True)

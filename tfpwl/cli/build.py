@@ -118,7 +118,9 @@ def build(
     epoch. Exit code 1 when a gate fails (the report is written all the same).
 
     A pipeline with `tiers:` gives a bundle per tier in bundles/<tier>, a report per tier in reports/<tier>, and
-    tiers.json, by which a device chooses. What tiers share runs once.
+    tiers.json, by which a device chooses. What tiers share runs once. A tier with `search: latency` becomes the most
+    accurate of many trials that keeps its limits (pip install 'tfpwl[search]'; search-<tier>.md has them); trials that
+    cannot keep them are not trained. Exit code 1, with the nearest trial, where none does.
 
     \b
     Example:
@@ -127,6 +129,7 @@ def build(
       tfpwl build pipelines/digits_tiers.yaml
       tfpwl build pipelines/digits_tiers.yaml --tier low --tier mid
       tfpwl build my.yaml --set tiers=default --tier low
+      tfpwl build pipelines/digits_tiers.yaml --tier low --set tiers.low.search=latency
       tfpwl build pipelines/digits_tiers.yaml --engine local --workers 2
       tfpwl build pipelines/digits_tiers.yaml --engine ray --address 10.0.0.1:6379
     """

@@ -13,11 +13,11 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from tfpwl.bundle import Bundle
 from tfpwl.cli.image_files import as_raw, read_images, to_channels
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars
 from tfpwl.data import LABELS, load_dataset
 from tfpwl.data.folder import SUFFIXES, load_folder
 from tfpwl.errors import DataError
@@ -55,11 +55,7 @@ def load_bundle_data(source: str, bundle: Bundle) -> BundleData:
         DataError: there is no such data, or it does not fit the bundle.
         MissingDependencyError: a package that reads it is not installed.
     """
-    console = stderr_console()
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
-    # Redirected, what others print on stdout would end up on stderr.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal,
-                  redirect_stdout=False, redirect_stderr=False) as progress:  # fmt: skip
+    with bars(TextColumn("reading"), BarColumn(), MofNCompleteColumn()) as progress:
         task = progress.add_task("", total=None)
         return _load(source, bundle, lambda done, total: progress.update(task, completed=done, total=total))
 
@@ -177,9 +173,3 @@ def shuffled(data: BundleData, limit: int | None) -> BundleData:
         y=None if data.y is None else data.y[order],
         names=None if data.names is None else tuple(data.names[i] for i in order),
     )
-
-
-def model_input(bundle: Bundle, raw: Array) -> Array:
-    """All raw images as model input, by the bundle's own preprocessing."""
-    spec = bundle.manifest.input
-    return raw.astype(np.uint8) if spec.dtype == "uint8" else spec.preprocess(raw)

@@ -64,7 +64,7 @@ def diff(
     else:
         stdout_console().print(*map(rich_table, sheets))
     if markdown is not None:
-        markdown.write_text("\n\n".join(map(markdown_table, sheets)) + "\n")
+        markdown.write_text("\n\n".join(map(markdown_table, sheets)) + "\n", encoding="utf-8")
     for one in found:
         for gate in one.newly_failed:
             click.echo(f"Note: the gate {gate} held in {one.before} and fails in {one.after}.", err=True)

@@ -10,12 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import tfpwl
 from tfpwl.bundle.version import parse_version
 from tfpwl.data.sources import FASHION_MNIST_FOLDER
+from tfpwl.versions import installed_version
 
 TRAIN = "pip install 'tfpwl[train]'"
 _DEVICE_SCRIPT = """
@@ -92,14 +92,6 @@ def _numbers(version: str) -> tuple[int, int, int]:
         return (0, 0, 0)
 
 
-def installed_version(name: str) -> str | None:
-    """The version of an installed distribution, without importing it."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def find_packages() -> list[Found]:
     """Every package of ``PACKAGES`` as it is installed here."""
     return [Found(package, installed_version(package.name)) for package in PACKAGES]
@@ -132,7 +124,7 @@ def keras_backend(environ: Mapping[str, str] = os.environ) -> dict[str, object]:
     home = Path(environ.get("KERAS_HOME", Path.home() / ".keras"))
     name, said_by = "tensorflow", "default"
     try:
-        configured = json.loads((home / "keras.json").read_text()).get("backend")
+        configured = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
     except (OSError, ValueError, AttributeError):
         configured = None
     if configured:

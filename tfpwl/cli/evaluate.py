@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfpwl.cli.arguments import open_bundle, stdout_console
 from tfpwl.cli.build import pipeline_options, run_pipeline
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars
 
 if TYPE_CHECKING:
     from tfpwl.bundle import Bundle
@@ -78,7 +78,7 @@ def _evaluate_pipeline(report: BuildReport, as_json: bool) -> int:
 
 
 def _evaluate_bundle(path: Path, source: str, mixes: str | None, as_json: bool) -> None:
-    from tfpwl.cli.bundle_data import load_bundle_data, model_input  # noqa: PLC0415
+    from tfpwl.cli.bundle_data import load_bundle_data  # noqa: PLC0415
     from tfpwl.evaluate import evaluate_mixes  # noqa: PLC0415
 
     bundle = open_bundle(path)
@@ -88,13 +88,10 @@ def _evaluate_bundle(path: Path, source: str, mixes: str | None, as_json: bool) 
         raise click.UsageError(
             f"--data {source} has no labels, so there is no accuracy to measure. `tfpwl run` answers images without."
         )
-    console = stderr_console()
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal,
-                  redirect_stdout=False, redirect_stderr=False) as progress:  # fmt: skip
+    with bars(TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task("", total=len(data))
         results = evaluate_mixes(
-            bundle, model_input(bundle, data.x), data.y, chosen,
+            bundle, data.x, data.y, chosen, raw=True,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
     if as_json:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tfpwl.cli.arguments import bundle_argument, json_option, open_bundle, stdout_console
 from tfpwl.cli.plan_view import PlanView
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars, stderr_console
 
 if TYPE_CHECKING:
     from tfpwl.bundle import Bundle
@@ -111,13 +111,13 @@ class _FromData:
     """Measures mixes on a data set, each once."""
 
     def __init__(self, bundle: Bundle, data: str) -> None:
-        from tfpwl.cli.bundle_data import load_bundle_data, model_input  # noqa: PLC0415
+        from tfpwl.cli.bundle_data import load_bundle_data  # noqa: PLC0415
 
         loaded = load_bundle_data(data, bundle)
         if loaded.y is None:
             raise click.UsageError(f"--data {data} has no labels, so there is no accuracy to measure.")
         self._bundle = bundle
-        self._x, self._y = model_input(bundle, loaded.x), loaded.y
+        self._x, self._y = loaded.x, loaded.y
         self.known: dict[Mix, float] = {}
 
     def __call__(self, wanted: Sequence[Mix]) -> Mapping[Mix, float]:
@@ -126,13 +126,11 @@ class _FromData:
         new = [mix for mix in wanted if mix not in self.known]
         if not new:
             return self.known
-        console = stderr_console()
         columns = (TextColumn(f"measuring {len(new)} mixes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal,
-                      redirect_stdout=False, redirect_stderr=False) as progress:  # fmt: skip
+        with bars(*columns) as progress:
             task = progress.add_task("", total=len(self._x))
             results = evaluate_mixes(
-                self._bundle, self._x, self._y, new,
+                self._bundle, self._x, self._y, new, raw=True,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )  # fmt: skip
         self.known.update((mix, result.accuracy) for mix, result in results.items())

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfpwl.cli.arguments import open_bundle, stdout_console
 from tfpwl.cli.bench_android import PARTS, PhoneBars
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars
 
 if TYPE_CHECKING:
     from tfpwl.bench.android.session import SessionOptions
@@ -100,11 +100,9 @@ def _profile_here(
 ) -> None:
     from tfpwl.bench.profiling import profile_host  # noqa: PLC0415
 
-    console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # One redraw a second: drawing takes processor time from what is measured.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False,
-                  redirect_stderr=False, refresh_per_second=1) as progress:  # fmt: skip
+    with bars(*columns, refresh_per_second=1) as progress:
         task = progress.add_task("measuring", total=None)
 
         def on_progress(done: int, total: int, what: str) -> None:

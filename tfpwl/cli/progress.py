@@ -1,4 +1,4 @@
-"""Progress of a build on the terminal: one bar per stage where somebody watches, one line per stage in a log."""
+"""Progress on the terminal: bars where somebody watches; of a build, one line per stage in a log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from tfpwl.report import units
 
@@ -19,6 +19,16 @@ _LOG_EVERY_S = 60.0
 def stderr_console() -> Console:
     """A console for people; stdout is for results. CI logs get no bars and no escape codes."""
     return Console(stderr=True, highlight=False, force_terminal=False if os.environ.get("CI") else None)
+
+
+def bars(*columns: ProgressColumn, refresh_per_second: float = 10) -> Progress:
+    """Bars on stderr while somebody watches, gone afterwards; for a ``with`` statement."""
+    console = stderr_console()
+    # Redirected, what others print on stdout would end up on stderr.
+    return Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False,
+        redirect_stderr=False, refresh_per_second=refresh_per_second,
+    )  # fmt: skip
 
 
 class BuildProgress:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfpwl.bundle import Bundle, Quantization, RungEntry, write_bundle
 from tfpwl.cli.arguments import bundle_argument, json_option, open_bundle, stdout_console
-from tfpwl.cli.progress import stderr_console
+from tfpwl.cli.progress import bars
 from tfpwl.errors import BundleError, GateError
 from tfpwl.mix import Mix, all_mixes, path
 
@@ -34,7 +34,7 @@ _ANSWERS = 200
 
 @dataclass(frozen=True)
 class _Images:
-    """Model input for calibration, and for accuracy where there are labels."""
+    """Model input for calibration, and raw images for accuracy where there are labels."""
 
     calibration: NDArray[Any]
     test: NDArray[Any]
@@ -117,7 +117,7 @@ def _check(source: Bundle, target: Path) -> None:
 
 
 def _load(source: str, bundle: Bundle, samples: int) -> _Images:
-    from tfpwl.cli.bundle_data import load_bundle_data, model_input, shuffled  # noqa: PLC0415
+    from tfpwl.cli.bundle_data import load_bundle_data, shuffled  # noqa: PLC0415
     from tfpwl.data import LABELS, load_dataset  # noqa: PLC0415
 
     found = shuffled(load_bundle_data(source, bundle), None)
@@ -128,7 +128,7 @@ def _load(source: str, bundle: Bundle, samples: int) -> _Images:
         rest = min(samples, len(found) if found.y is None else max(1, len(found) // 2))
         calibration = found.x[:rest]
     test, labels = found.x[rest:], None if found.y is None else found.y[rest:]
-    return _Images(model_input(bundle, calibration), model_input(bundle, test), labels if len(test) else None)
+    return _Images(bundle.manifest.input.prepare(calibration), test, labels if len(test) else None)
 
 
 def _convert(source: Bundle, precision: str, images: _Images, mixes: str, on_progress: OnProgress) -> dict[str, bytes]:
@@ -161,7 +161,7 @@ def _measure(source: Bundle, draft: Bundle, images: _Images, on_progress: OnProg
     for index, one in enumerate((source, draft)):
         if labels is not None:
             results[index] = evaluate_mixes(
-                one, images.test, labels, mixes, on_progress=_half(index, len(labels), on_progress)
+                one, images.test, labels, mixes, raw=True, on_progress=_half(index, len(labels), on_progress)
             )
     times = compare_latency({0: source, 1: draft}, mixes, answers=_ANSWERS)
     return _Measured(results[0], times[0]), _Measured(results[1], times[1])
@@ -213,10 +213,7 @@ def _size(bundle: Bundle) -> int:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], OnProgress]]:
-    console = stderr_console()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal,
-                  redirect_stdout=False, redirect_stderr=False) as progress:  # fmt: skip
+    with bars(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress:
 
         def start(what: str) -> OnProgress:
             task = progress.add_task(what, total=None)

@@ -170,7 +170,7 @@ def study(study: Path, output: Path | None, overrides: tuple[str, ...], workers:
     text = json.dumps(results, indent=1, sort_keys=True) + "\n"
     for name, content in (("study.json", text), ("study.md", to_markdown(results))):
         partial = output / f".{name}.partial"
-        partial.write_text(content)
+        partial.write_text(content, encoding="utf-8")
         os.replace(partial, output / name)
     if as_json:
         click.echo(text, nl=False)

@@ -14,6 +14,7 @@ from tfpwl.config.prune import PruneConfig, PruneTargetConfig
 from tfpwl.config.quantize import CalibrationConfig, QatConfig, QuantizeConfig, QuantizeGateConfig
 from tfpwl.config.reading import digest, load_as, parse_as, validate_as
 from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig, RuntimeConfig
+from tfpwl.config.search import LIMIT_OF, SearchConfig, each_value
 from tfpwl.config.section import Section
 from tfpwl.config.tiers import LimitsConfig, RequiresConfig, TierConfig
 from tfpwl.config.training import DistillConfig, TrainConfig
@@ -31,6 +32,7 @@ __all__ = [
     "ExportConfig",
     "FinetuneConfig",
     "GatesConfig",
+    "LIMIT_OF",
     "LimitsConfig",
     "ModelConfig",
     "PipelineConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "QuantizeGateConfig",
     "RequiresConfig",
     "RuntimeConfig",
+    "SearchConfig",
     "Section",
     "StudentConfig",
     "TeacherConfig",
@@ -49,6 +52,7 @@ __all__ = [
     "TrainConfig",
     "WaveConfig",
     "digest",
+    "each_value",
     "load_as",
     "load_config",
     "parse_as",

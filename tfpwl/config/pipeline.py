@@ -15,8 +15,9 @@ from tfpwl.config.finetune import FinetuneConfig
 from tfpwl.config.models import StudentConfig, TeacherConfig
 from tfpwl.config.prune import PruneConfig
 from tfpwl.config.quantize import QuantizeConfig
-from tfpwl.config.reading import digest, load_as, parse_as, validate_as
+from tfpwl.config.reading import digest, hint_at_key, load_as, parse_as, validate_as
 from tfpwl.config.results import EvaluateConfig, ExportConfig, GatesConfig, RuntimeConfig
+from tfpwl.config.search import as_sections, default_space, each_value
 from tfpwl.config.section import Loc
 from tfpwl.config.tiers import TIER_NAME, TierConfig, merged, read_tiers
 from tfpwl.config.training import DistillConfig
@@ -73,25 +74,53 @@ class PipelineConfig(DataSection):
                 raise pydantic.ValidationError.from_exception_data(
                     exc.title, [_in_tier(name, error) for error in exc.errors(include_url=False)]
                 ) from exc
+            self._space_is_of_pipelines(name)
         return self
 
-    def for_tier(self, name: str) -> PipelineConfig:
+    def _space_is_of_pipelines(self, name: str) -> None:
+        for key, choices in each_value(self.search_space(name)):
+            try:
+                self._tier_as_pipeline(name, as_sections(choices))
+            except pydantic.ValidationError as exc:
+                raise pydantic.ValidationError.from_exception_data(
+                    exc.title, [_in_space(name, key, choices[key], error) for error in exc.errors(include_url=False)]
+                ) from exc
+
+    def search_space(self, name: str) -> Mapping[str, tuple[Any, ...]]:
+        """What the tier's ``search:`` tries, values by dotted key; nothing where it has none."""
+        search = (self.tiers or {})[name].search
+        if search is None:
+            return {}
+        return search.space if search.space is not None else default_space(self._tier_as_pipeline(name))
+
+    def for_tier(self, name: str, choices: Mapping[str, Any] | None = None) -> PipelineConfig:
         """The pipeline of one tier: this one with the tier's sections merged in, and without ``tiers``.
 
+        Args:
+            name: of the tier.
+            choices: of its search, values by dotted key; merged in behind the tier's sections.
+
         Raises:
-            ConfigError: there is no such tier.
+            ConfigError: there is no such tier, or the choices do not go together.
         """
         if name not in (self.tiers or {}):
             known = f"it has {', '.join(self.tiers)}" if self.tiers else "it has no `tiers:`; try `tiers: default`"
             raise ConfigError(f"Received tier {name!r} for the pipeline {self.name}; {known}.")
-        made, own = self._tier_as_pipeline(name), ("tiers", name)
+        try:
+            made, own = self._tier_as_pipeline(name, as_sections(choices or {})), ("tiers", name)
+        except pydantic.ValidationError as exc:  # each value was looked at, but not with each of the others
+            found = exc.errors(include_url=False)[0]
+            raise ConfigError(
+                f"{self.place('tiers', name, 'search')}: {dict(choices or {})} is no pipeline: "
+                f"`{'.'.join(map(str, found['loc']))}`: {found['msg']}"
+            ) from exc
         changed = {loc[2:]: place for loc, place in self._places.items() if loc[:2] == own and loc[2:]}
         made.remember({**self._places, **changed})
         return made
 
-    def _tier_as_pipeline(self, name: str) -> PipelineConfig:
+    def _tier_as_pipeline(self, name: str, changes: Mapping[str, Any] | None = None) -> PipelineConfig:
         given = self.model_dump(exclude_unset=True, exclude={"tiers"})
-        fields = merged(given, (self.tiers or {})[name].overrides)
+        fields = merged(merged(given, (self.tiers or {})[name].overrides), changes or {})
         for side in ("teacher", "student"):
             # Of a network's keys null means that it is not given, so that `derive:` can take the place of `widths:`.
             if isinstance(fields.get(side), dict):
@@ -128,10 +157,22 @@ def _in_tier(name: str, error: Any) -> InitErrorDetails:
     kind = error["type"]
     known = {"value_error", "assertion_error"}
     return InitErrorDetails(
-        type=PydanticCustomError(kind, error["msg"].replace("{", "{{").replace("}", "}}")) if kind in known else kind,
+        type=PydanticCustomError(kind, error["msg"]) if kind in known else kind,
         loc=("tiers", name, *error["loc"]),
         input=error["input"],
         ctx=error.get("ctx", {}),
+    )
+
+
+def _in_space(name: str, key: str, value: Any, error: Any) -> InitErrorDetails:
+    """An error of a pipeline that a search would try as one at the value's key."""
+    loc = tuple(error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = f"no key of a pipeline{hint_at_key(loc, PipelineConfig)}"
+    what = f"with {value!r}, `{'.'.join(map(str, loc))}`: {message}"
+    return InitErrorDetails(
+        type=PydanticCustomError("value_error", what), loc=("tiers", name, "search", "space", key), input=value, ctx={}
     )
 
 

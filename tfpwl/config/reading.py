@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -153,7 +153,7 @@ def _describe(error: Any, source: str, places: Mapping[Loc, str], schema: type[B
     place = next((places[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in places), source)
     dotted = ".".join(str(part) for part in loc) or "pipeline"
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key `{dotted}`{_nearest(str(loc[-1]), _keys_at(loc[:-1], schema))}"
+        return f"{place}: unknown key `{dotted}`{hint_at_key(loc, schema)}"
     if error["type"] == "missing":
         return f"{place}: key `{dotted}` is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -161,9 +161,10 @@ def _describe(error: Any, source: str, places: Mapping[Loc, str], schema: type[B
     return f"{place}: `{dotted}`: {message}{received}"
 
 
-def _nearest(key: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+def hint_at_key(loc: Loc, schema: type[BaseModel]) -> str:
+    """What may have been meant by a key that ``schema`` does not have at its place."""
+    names = sorted(_keys_at(loc[:-1], schema))
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
     return f"; did you mean `{close[0]}`?" if close else f"; known keys: {', '.join(names)}"
 
 

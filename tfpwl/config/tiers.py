@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
+from tfpwl.config.search import LIMIT_OF, SearchConfig
 from tfpwl.config.section import Points, Positive, Section
 
 TIER_NAME = r"^[a-z0-9_-]{1,32}$"
@@ -17,6 +18,8 @@ Overrides = dict[str, Any] | None
 CHANGEABLE = (
     "teacher", "student", "wave", "distill", "prune", "export", "quantize", "runtime", "evaluate", "gates",
 )  # fmt: skip
+# What a search may try: gates judge it, and what is left of a pipeline changes neither files nor accuracy.
+SEARCHABLE = CHANGEABLE[: CHANGEABLE.index("runtime")]
 _MIB = 1 << 20
 
 
@@ -49,6 +52,7 @@ class TierConfig(Section):
     limits: LimitsConfig = LimitsConfig()
     requires: RequiresConfig = RequiresConfig()
     profiles: tuple[Path, ...] = ()  # of `tfpwl profile`: the latency is that of these devices
+    search: SearchConfig | None = None  # the tier is what is written; `latency` stands for `{limit: latency}`
     teacher: Overrides = None
     student: Overrides = None
     wave: Overrides = None
@@ -64,6 +68,29 @@ class TierConfig(Section):
     def overrides(self) -> dict[str, Overrides]:
         """The sections that were given."""
         return {key: getattr(self, key) for key in CHANGEABLE if key in self.model_fields_set}
+
+    @pydantic.field_validator("search", mode="before")
+    @classmethod
+    def _only_its_limit(cls, value: Any) -> Any:
+        return {"limit": value} if isinstance(value, str) else value
+
+    @pydantic.field_validator("search")
+    @classmethod
+    def _has_something_to_keep(cls, search: SearchConfig | None, info: pydantic.ValidationInfo) -> SearchConfig | None:
+        limits, profiles = info.data.get("limits"), info.data.get("profiles")
+        if search is None or limits is None:
+            return search
+        if getattr(limits, key := LIMIT_OF[search.limit]) is None:
+            raise ValueError(
+                f"searches under the limit on {search.limit}, which is not set; add `limits: {{{key}: …}}`"
+            )
+        if foreign := [key for key in search.space or {} if key.partition(".")[0] not in SEARCHABLE]:
+            raise ValueError(f"cannot try values of `{foreign[0]}`; expected keys of {', '.join(SEARCHABLE)}")
+        if profiles:
+            raise ValueError(
+                "a profile has the times of one bundle, not of those that a search tries; remove `profiles` or `search`"
+            )
+        return search
 
     @pydantic.field_validator("teacher")
     @classmethod

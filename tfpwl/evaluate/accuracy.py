@@ -40,11 +40,11 @@ class MixResult:
         return self.correct / self.total
 
 
-def default_mixes(bundle: Bundle) -> tuple[Mix, ...]:
-    """All mixes of a bundle of at most 6 groups, else those of its path."""
-    if bundle.manifest.num_groups <= MAX_GROUPS_FOR_ALL_MIXES:
-        return mix_module.all_mixes(bundle.manifest.num_groups)
-    return mix_module.path(bundle.manifest.order)
+def default_mixes(order: Sequence[int]) -> tuple[Mix, ...]:
+    """All mixes of at most 6 groups, else those of the path that ``order`` walks."""
+    if len(order) <= MAX_GROUPS_FOR_ALL_MIXES:
+        return mix_module.all_mixes(len(order))
+    return mix_module.path(order)
 
 
 def evaluate_mixes(
@@ -53,6 +53,7 @@ def evaluate_mixes(
     y: Array,
     mixes: Sequence[Mix] | None = None,
     *,
+    raw: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[Mix, MixResult]:
@@ -62,9 +63,11 @@ def evaluate_mixes(
 
     Args:
         bundle: the bundle to evaluate.
-        x: preprocessed images, ``(n, *input shape)``, of the bundle's input dtype (float32).
+        x: images, ``(n, *input shape)``: preprocessed, of the bundle's input dtype (float32), or raw.
         y: class indices, ``(n,)``.
         mixes: which mixes; all ``2**N`` of at most 6 groups by default, else the path.
+        raw: the images still need the bundle's preprocessing. They get it a few at a time, for as float32 a large set
+            of bytes takes four times the memory.
         workers: processes; by default one per available core, fewer where there are few images. With 1 the work is
             done in this process.
         on_progress: called with ``(images done, images in all)`` after each slice.
@@ -83,12 +86,13 @@ def evaluate_mixes(
         >>> results[Mix("TTTT")].accuracy                                          # doctest: +SKIP
         0.983
     """
-    check_images(bundle, x)
+    check_images(bundle, bundle.manifest.input.prepare(x[:1]) if raw else x)
     _check_labels(bundle, x, y)
-    chosen = tuple(dict.fromkeys(default_mixes(bundle) if mixes is None else map(bundle.manifest.check_mix, mixes)))
+    manifest = bundle.manifest
+    chosen = tuple(dict.fromkeys(default_mixes(manifest.order) if mixes is None else map(manifest.check_mix, mixes)))
     slices = [(x[i : i + _SLICE_IMAGES], y[i : i + _SLICE_IMAGES]) for i in range(0, len(x), _SLICE_IMAGES)]
     correct, done = np.zeros(len(chosen), np.int64), 0
-    for counts, num_images in _score(bundle, chosen, slices, _num_workers(workers, len(slices))):
+    for counts, num_images in _score(bundle, chosen, slices, _num_workers(workers, len(slices)), raw):
         correct += counts
         done += num_images
         if on_progress is not None:
@@ -97,14 +101,14 @@ def evaluate_mixes(
 
 
 def _score(
-    bundle: Bundle, mixes: Sequence[Mix], slices: Sequence[Slice], num_workers: int
+    bundle: Bundle, mixes: Sequence[Mix], slices: Sequence[Slice], num_workers: int, raw: bool
 ) -> Iterator[tuple[list[int], int]]:
     if num_workers == 1:
-        scorer = Scorer(bundle, mixes)
+        scorer = Scorer(bundle, mixes, raw=raw)
         for images, labels in slices:
             yield scorer.count(images, labels), len(labels)
         return
-    with WorkerPool(bundle, mixes, num_workers) as pool:
+    with WorkerPool(bundle, mixes, num_workers, raw=raw) as pool:
         yield from pool.score(slices)
 
 

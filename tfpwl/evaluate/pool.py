@@ -32,8 +32,8 @@ _LAST_WORDS = 500
 class Worker:
     """One scoring process, started at once; it loads the files while others start."""
 
-    def __init__(self, bundle: Bundle, mixes: Sequence[Mix]) -> None:
-        self._hello: object | None = (os.path.abspath(bundle.root), tuple(mixes))
+    def __init__(self, bundle: Bundle, mixes: Sequence[Mix], *, raw: bool = False) -> None:
+        self._hello: object | None = (os.path.abspath(bundle.root), tuple(mixes), raw)
         # A file and not a pipe: nobody would empty the pipe, and a full one stops the worker.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         # The worker finds the tfpwl that runs here, wherever this process got it from.
@@ -98,8 +98,8 @@ class WorkerPool:
         ...     for counts, num_images in pool.score(slices): ...
     """
 
-    def __init__(self, bundle: Bundle, mixes: Sequence[Mix], num_workers: int) -> None:
-        self.workers = [Worker(bundle, mixes) for _ in range(num_workers)]
+    def __init__(self, bundle: Bundle, mixes: Sequence[Mix], num_workers: int, *, raw: bool = False) -> None:
+        self.workers = [Worker(bundle, mixes, raw=raw) for _ in range(num_workers)]
 
     def __enter__(self) -> WorkerPool:
         return self

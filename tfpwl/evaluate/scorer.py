@@ -37,8 +37,9 @@ class Scorer:
         [181, 190]
     """
 
-    def __init__(self, bundle: Bundle, mixes: Sequence[Mix]) -> None:
+    def __init__(self, bundle: Bundle, mixes: Sequence[Mix], *, raw: bool = False) -> None:
         self._mixes = tuple(mixes)
+        self._prepare = bundle.manifest.input.prepare if raw else None
         self._batch = bundle.manifest.input.shape[0]
         self._roots = build_tree(bundle, mixes)
         self._files = load_files(bundle, mixes)
@@ -47,11 +48,11 @@ class Scorer:
         """Right answers on images ``x`` with labels ``y``, one number per mix in the order given.
 
         Args:
-            x: preprocessed images, ``(n, h, w, c)``.
+            x: images, ``(n, h, w, c)``; preprocessed, or raw where the scorer is one for raw images.
             y: class indices, ``(n,)``.
         """
         right: dict[Mix, int] = {}
-        batches = split(x, self._batch)
+        batches = split(x if self._prepare is None else self._prepare(x), self._batch)
         for root in self._roots:
             self._run(root, batches, y, right)
         return [right[mix] for mix in self._mixes]

@@ -17,7 +17,7 @@ from tfpwl.evaluate.scorer import Scorer
 
 
 def main() -> None:
-    """Answer requests ``(x, y)`` until the input ends; the first request is ``(folder, mixes)``.
+    """Answer requests ``(x, y)`` until the input ends; the first request is ``(folder, mixes, raw)``.
 
     An answer is ``("ready", None)``, ``("counts", list)`` or ``("error", exception)``.
     """
@@ -33,8 +33,8 @@ def main() -> None:
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer every request of a stream."""
-    folder, mixes = pickle.load(requests)
-    scorer = Scorer(Bundle.open(folder), mixes)
+    folder, mixes, raw = pickle.load(requests)
+    scorer = Scorer(Bundle.open(folder), mixes, raw=raw)
     _send(answers, "ready", None)
     while True:
         try:

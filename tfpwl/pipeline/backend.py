@@ -13,6 +13,6 @@ def keras_backend() -> str:
         return os.environ["KERAS_BACKEND"]
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     try:
-        return str(json.loads((home / "keras.json").read_text()).get("backend") or "tensorflow")
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend") or "tensorflow")
     except (OSError, ValueError, AttributeError):
         return "tensorflow"

@@ -76,7 +76,7 @@ def finish(work: Path, history: History, model: keras.Model, data: Dataset) -> d
         "images_per_second": history.images_per_second,
         "epochs": list(history.epochs),
     }
-    (work / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    (work / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return metrics
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tfpwl.config import GatesConfig
+from tfpwl.pipeline.ladder import rung_metrics
 from tfpwl.report import BuildReport, GateResult
 
 # Contract 4 of the bundle, in units of the logits. Half weights are unpacked to float32, so that fp16 computes as fp32
@@ -23,6 +25,18 @@ def check_gates(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> t
         bundle_bytes: of all .tflite files together.
     """
     return tuple(_check(gates, report, bundle_bytes))
+
+
+def ladder_gate(quantized: Mapping[str, Any]) -> GateResult:
+    """How the gate of ``quantize:`` went.
+
+    Args:
+        quantized: metrics of the stage ``quantize``.
+    """
+    chosen, limit = rung_metrics(quantized), f"at most {quantized['max_drop']:g} allowed"
+    found = f"{chosen['name']} loses {max(0.0, chosen['drop']):.2f} points on {chosen['worst_mix']}"
+    best = "" if quantized["passed"] else ", the least of all rungs"
+    return GateResult("quantize.max_drop", quantized["passed"], f"{found}{best}; {limit}")
 
 
 def _check(gates: GatesConfig, report: BuildReport, bundle_bytes: int) -> Iterator[GateResult]:

@@ -136,8 +136,8 @@ class Ladder:
 
     @property
     def _test(self) -> tuple[Array, Array]:
-        test = self.data.test
-        return self.data.preprocess(test.x[: self.limit]), test.y[: self.limit]
+        """Raw test images and labels."""
+        return self.data.test.x[: self.limit], self.data.test.y[: self.limit]
 
     @property
     def scratch(self) -> Path:
@@ -167,15 +167,15 @@ class Ladder:
         x, y = self._test
         done, expected = len(self._rungs) * len(x), len(self.config.ladder) * len(x)
         results = evaluate_mixes(
-            bundle, x, y, self.mixes, workers=self.workers,
+            bundle, x, y, self.mixes, raw=True, workers=self.workers,
             on_progress=lambda now, _: self.on_progress(done + now, max(expected, done + len(x)), {}),
         )  # fmt: skip
         self._rungs[rung.name] = replace(
             rung,
             bytes=sum(entry.bytes for entry in bundle.files()),
             accuracy={str(mix): result.accuracy for mix, result in results.items()},
-            boundaries=boundary_errors(pair, quantized, x[:_ERROR_IMAGES], self.path),
-            teacher_difference=teacher_difference(bundle, whole, x[:_DIFFERENCE_IMAGES]),
+            boundaries=boundary_errors(pair, quantized, self.data.preprocess(x[:_ERROR_IMAGES]), self.path),
+            teacher_difference=teacher_difference(bundle, whole, self.data.preprocess(x[:_DIFFERENCE_IMAGES])),
         )
 
     def _apply(self, remedies: Sequence[Remedy]) -> None:

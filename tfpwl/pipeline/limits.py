@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfpwl.config import LimitsConfig
 from tfpwl.mix import STUDENT, TEACHER, Mix
+from tfpwl.pipeline.ladder import WHOLE, read_files
 from tfpwl.report import GateResult
 from tfpwl.runtime.footprint import loaded_bytes
+
+if TYPE_CHECKING:
+    from tfpwl.pipeline.build import PipelineRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,33 @@ def _chain(mix: Mix) -> Iterator[str]:
             yield f"b{group}.{'encoder' if side == TEACHER else 'decoder'}"
 
 
+def costs_of(tier: str, run: PipelineRun, latency: Mapping[str, float] | None = None) -> Iterator[Cost]:
+    """What a pipeline costs, first as it is, then at every other precision and with fewer upgrades.
+
+    Args:
+        tier: that it is of.
+        run: its stages have run.
+        latency: median milliseconds by mix that were measured later, in turn with other tiers.
+    """
+    measured, ladder = run.metrics["evaluate"], run.metrics.get("quantize")
+    path = run.path
+    rungs = [{"name": "fp32", "bytes": measured["bundle_bytes"], **measured}] if ladder is None else ladder["rungs"]
+    chosen = "fp32" if ladder is None else ladder["chosen"]
+    for rung in sorted((r for r in rungs if r.get("on_ladder", True)), key=lambda r: r["name"] != chosen):
+        is_chosen = rung["name"] == chosen
+        folder = run.artifacts["export"] if ladder is None else run.artifacts["quantize"] / rung["name"]
+        files = {stem: content for stem, content in read_files(folder).items() if stem != WHOLE}
+        resident = upgrade_bytes(files, path)
+        for mix in reversed(path):
+            taken = rung["latency_ms"][mix]
+            if is_chosen and latency is not None:
+                taken = latency.get(mix, taken)
+            yield Cost(
+                tier, rung["name"], str(mix), rung["bytes"], resident[mix], taken, rung["accuracy"][mix],
+                run.metrics["train"]["test_accuracy"],
+            )  # fmt: skip
+
+
 def check_limits(
     limits: LimitsConfig, chosen: Cost, measured: Sequence[Cost], sections: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GateResult, ...]:
@@ -103,17 +134,13 @@ def _advice(
     limits: Mapping[str, float], chosen: Cost, measured: Sequence[Cost], sections: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """What keeps all limits with the best accuracy, or comes nearest, and what to change for it."""
-    keeping = [cost for cost in measured if _excess(limits, cost) <= 0]
+    keeping = [cost for cost in measured if excess(limits, cost) <= 0]
     if keeping:
         # Between equals: what changes least.
         best = max(keeping, key=lambda c: (c.accuracy, c.tier == chosen.tier, c.rung == chosen.rung))
         return f"The nearest that keeps every limit: {_describe(best)}. {_change(best, chosen, sections)}"
-    nearest = min(measured, key=lambda cost: _excess(limits, cost))
-    over = ", ".join(
-        f"{_words(limit, nearest.of(limit))} against {_words(limit, allowed)}"
-        for limit, allowed in limits.items()
-        if nearest.of(limit) > allowed
-    )
+    nearest = min(measured, key=lambda cost: excess(limits, cost))
+    over = ", ".join(misses(limits, nearest))
     return (
         f"None of the {len(measured)} configurations that were measured keeps every limit; the nearest: "
         f"{_describe(nearest)}; {over}. Prune more (`tiers.{chosen.tier}.prune.target`), take a smaller teacher or "
@@ -121,10 +148,18 @@ def _advice(
     )
 
 
-def _excess(limits: Mapping[str, float], cost: Cost) -> float:
+def excess(limits: Mapping[str, float], cost: Cost) -> float:
     """By which share the limit that is missed most is exceeded; 0 or less where all are kept."""
-    return max(cost.of(limit) - allowed if not allowed else cost.of(limit) / allowed - 1.0
-               for limit, allowed in limits.items())  # fmt: skip
+    return max(cost.of(limit) / allowed - 1.0 if allowed else cost.of(limit) for limit, allowed in limits.items())
+
+
+def misses(limits: Mapping[str, float], cost: Cost) -> tuple[str, ...]:
+    """The limits that are exceeded, in words."""
+    return tuple(
+        f"{_words(limit, cost.of(limit))} against {_words(limit, allowed)}"
+        for limit, allowed in limits.items()
+        if cost.of(limit) > allowed
+    )
 
 
 def _describe(cost: Cost) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import tfpwl
 from tfpwl.config import PipelineConfig
 from tfpwl.errors import ConfigError, MissingDependencyError
+from tfpwl.pipeline.reporter import Silent
 from tfpwl.pipeline.tracking import Thinned, report_figures
 from tfpwl.report import BuildReport
 
@@ -20,7 +21,7 @@ _MAX_LETTERS, _MAX_PARAMS = 500, 100
 _ARTIFACTS = ("metrics.json", "junit.xml", "report.md", "report.html", "accuracy_path.png")
 
 
-class MlflowLog:
+class MlflowLog(Silent):
     """A :class:`tfpwl.pipeline.tracking.RunLog`; the experiment is named after the pipeline, every build is a run.
 
     Args:
@@ -61,12 +62,6 @@ class MlflowLog:
         status = "FINISHED" if kind is None else "KILLED" if interrupted else "FAILED"
         with self._reaching():
             self._client.set_terminated(self._run, status=status)
-
-    def started(self, stage: str) -> None:
-        pass
-
-    def waiting(self, stage: str, holder: str) -> None:
-        pass
 
     def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         if metrics and self._thinned(stage, done, total):

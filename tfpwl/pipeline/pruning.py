@@ -64,6 +64,17 @@ def prune(
     }
 
 
+def prune_untrained(config: PipelineConfig, section: PruneConfig, data: Dataset, pair: ModelPair) -> ModelPair:
+    """The pair as small as ``prune:`` makes it, in one step with nothing learned: what a trained one will take.
+
+    Raises:
+        ModelError: the target cannot be reached.
+    """
+    once = section.model_copy(update={"steps": 1})
+    course = _Course(config, once, data, pair, Path(), lambda *_: None)
+    return prune_pair(pair, course.schedules(), export=course.export(), **course.options())
+
+
 @dataclass
 class _Course:
     """One run of the schedule; ``steps`` is what the report shows."""
@@ -79,21 +90,24 @@ class _Course:
 
     def run(self) -> ModelPair:
         """The pruned pair, from the last step that was saved on."""
-        options, export = self._options(), self._export()
         subject, done, schedules = self._restore()
         if not schedules:
-            target, steps = Target(*self.section.target.chosen), self.section.steps
-            for side in self.section.sides:
-                schedules[side] = make_schedule(
-                    getattr(self.whole, side), target, steps=steps, export=export, **options
-                )
+            schedules = self.schedules()
             self._record(self.whole, 0, schedules)
         return prune_pair(
-            subject, schedules, tune=lambda pair, step: self._tune(pair, step, schedules), done=done, export=export,
-            **options,
+            subject, schedules, tune=lambda pair, step: self._tune(pair, step, schedules), done=done,
+            export=self.export(), **self.options(),
         )  # fmt: skip
 
-    def _export(self) -> Callable[[keras.Model], bytes] | None:
+    def schedules(self) -> dict[str, Schedule]:
+        """What may be left of each side after each step."""
+        target, steps, export = Target(*self.section.target.chosen), self.section.steps, self.export()
+        return {
+            side: make_schedule(getattr(self.whole, side), target, steps=steps, export=export, **self.options())
+            for side in self.section.sides
+        }
+
+    def export(self) -> Callable[[keras.Model], bytes] | None:
         """What makes files, where the target is measured on them."""
         if self.section.target.chosen[0] in ("flops", "params"):
             return None
@@ -101,7 +115,8 @@ class _Course:
 
         return export_model
 
-    def _options(self) -> Options:
+    def options(self) -> Options:
+        """How channels are chosen."""
         section, data = self.section, self.data
         calibration = None
         if section.importance == "taylor":
@@ -152,7 +167,7 @@ class _Course:
         shutil.rmtree(unfinished, ignore_errors=True)
         save_pair(pair, unfinished)
         state = {"steps": self.steps, "schedules": {side: asdict(made) for side, made in schedules.items()}}
-        (unfinished / _STATE).write_text(json.dumps(state))
+        (unfinished / _STATE).write_text(json.dumps(state), encoding="utf-8")
         unfinished.rename(self.checkpoint / f"step-{done:03d}")
         for older in sorted(self.checkpoint.glob("step-*"))[:-1]:
             shutil.rmtree(older)
@@ -170,7 +185,7 @@ class _Course:
         if not saved:
             return self.whole, 0, {}
         try:
-            state = json.loads((saved[-1] / _STATE).read_text())
+            state = json.loads((saved[-1] / _STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
             raise TrainingError(f"The checkpoint {saved[-1]} cannot be read: {exc}. Remove it to start over.") from exc
         self.steps = state["steps"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -19,7 +19,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """A reporter that says nothing."""
+    """A reporter that says nothing, and the base of those that are silent on some."""
 
     def started(self, stage: str) -> None:
         pass
@@ -32,3 +32,19 @@ class Silent:
 
     def finished(self, stage: str, seconds: float, summary: str, *, cached: bool) -> None:
         pass
+
+
+def summarize(metrics: Mapping[str, Any]) -> str:
+    """One line on what a stage left."""
+    if "test_accuracy" in metrics:
+        speed = f", {metrics['images_per_second']:.0f} images/s" if metrics["images_per_second"] else ""
+        notes = "".join(f"\n{'':<9} {note}" for note in metrics.get("notes", ()))
+        size = f"{metrics['parameters']:,} parameters"
+        return f"{size}, {100 * metrics['test_accuracy']:.2f} % on the test set{speed}{notes}"
+    if "rungs" in metrics:
+        return f"{len(metrics['rungs'])} rungs on {metrics['num_test_images']:,} images; {metrics['chosen']} is chosen"
+    if "templates" in metrics:
+        return f"{metrics['templates']:,} numbers in templates of {', '.join(metrics['kinds'])}"
+    if "num_files" in metrics:
+        return f"{metrics['num_files']} files, {metrics['bytes']:,} bytes"
+    return f"{len(metrics['accuracy'])} mixes on {metrics['num_test_images']:,} images, through the files"

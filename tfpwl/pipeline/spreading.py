@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tfpwl.config import PipelineConfig
 from tfpwl.pipeline.reporter import Reporter, Silent
+from tfpwl.pipeline.stage_names import check_stages
 from tfpwl.pipeline.store import Store
 from tfpwl.pipeline.workers import Task, Workers, run_tasks
 
@@ -26,7 +27,7 @@ def spread(
     runs: Sequence[PipelineRun],
     workers: Workers,
     *,
-    until: str = LAST,
+    until: str = "evaluate",
     start: str | None = None,
     reporter: Reporter,
 ) -> None:
@@ -40,7 +41,13 @@ def spread(
         until: the last stage that is wanted.
         start: as in :func:`tfpwl.pipeline.build`; those artifacts are made anew.
         reporter: hears which stages begin and end; tasks of a tier are called ``<tier> <stage>``.
+
+    Raises:
+        ConfigError: a run has no such stage; nothing has begun then.
+        TfpwlError: what a task raised.
     """
+    for run in runs:
+        check_stages(run.config, until, start)
     tasks: dict[Path, Task] = {}
     for run in runs:
         before: Path | None = None

@@ -139,7 +139,7 @@ def _sign(descriptor: int) -> None:
 
 def _holder(path: Path) -> str:
     with suppress(OSError):
-        return path.read_text() or "another process"
+        return path.read_text(encoding="utf-8") or "another process"
     return "another process"
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tfpwl.errors import ConfigError, MissingDependencyError
+from tfpwl.pipeline.reporter import Silent
 from tfpwl.pipeline.tracking import Thinned, report_figures
 from tfpwl.report import BuildReport
 
 
-class TensorBoardLog:
+class TensorBoardLog(Silent):
     """A :class:`tfpwl.pipeline.tracking.RunLog` that writes scalars.
 
     Args:
@@ -44,12 +45,6 @@ class TensorBoardLog:
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
-
-    def started(self, stage: str) -> None:
-        pass
-
-    def waiting(self, stage: str, holder: str) -> None:
-        pass
 
     def advanced(self, stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         if metrics and self._thinned(stage, done, total):

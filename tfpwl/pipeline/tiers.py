@@ -16,16 +16,18 @@ from tfpwl.errors import BundleError, ConfigError
 from tfpwl.evaluate import compare_latency
 from tfpwl.mix import Mix
 from tfpwl.pipeline.build import PipelineRun
-from tfpwl.pipeline.ladder import WHOLE, read_files
-from tfpwl.pipeline.limits import Cost, check_limits, upgrade_bytes
+from tfpwl.pipeline.limits import Cost, check_limits, costs_of
 from tfpwl.pipeline.profiles import choose_runtime, fit_ladder
 from tfpwl.pipeline.reporter import Reporter, Silent
+from tfpwl.pipeline.search import Found, TierSearch, found_before
 from tfpwl.pipeline.spreading import spread
+from tfpwl.pipeline.stage_names import check_stages
 from tfpwl.pipeline.store import Store
 from tfpwl.pipeline.workers import Workers
 from tfpwl.report import (
     BuildReport,
     GateResult,
+    SearchRecord,
     TierRecord,
     markdown_table,
     render_html,
@@ -86,9 +88,11 @@ def build_tiers(
     Returns:
         The tiers, with bundles in ``<output>/bundles/<tier>``, reports in ``<output>/reports/<tier>``, the tiers
         beside one another in ``<output>/tiers.md`` and what devices choose by in ``<output>/tiers.json``. Limits that
-        were not kept are gates of the tier's report.
+        were not kept are gates of the tier's report. A tier with ``search:`` is searched for first; its trials are in
+        ``<output>/search-<tier>.json`` and ``.md``.
 
     Raises:
+        GateError: no trial of a search can keep the limits of its tier; nothing was trained for it.
         TfpwlError: what is wrong with the configuration, the data, a model or the disk.
 
     Example:
@@ -115,36 +119,46 @@ class _TiersBuild:
     workers: Workers | None
 
     def run(self, names: Sequence[str], start: str | None) -> TiersResult:
-        runs = dict(self._runs(names))
+        # All configurations first: a mistake in the last one must show before the first one trains.
+        configs = {name: self._tier(name) for name in names}
+        for name, config in configs.items():
+            if self._section(name).search is None:  # which may find a pipeline of other stages
+                check_stages(config, "evaluate", start)
+        shared = PipelineRun(self.config, self.output, self.store, self.output, self.reporter)
+        found = dict(self._search(names, shared))
+        runs = {name: self._run(name, found[name].config if name in found else configs[name], shared) for name in names}
         if self.workers is not None:
             spread(tuple(runs.values()), self.workers, start=start, reporter=self.reporter)
         for run in runs.values():
             run.run_stages(start=start)
         latency = self._compare(runs)
-        costs = {name: tuple(_costs(name, run, latency[name])) for name, run in runs.items()}
+        costs = {name: tuple(costs_of(name, run, latency[name])) for name, run in runs.items()}
         for name, run in runs.items():
             run.runtime, costs[name] = self._on_devices(name, costs[name])
         results = {
-            name: TierResult(*run.publish(self._limits(name, costs)), run.output, run.artifacts)
+            name: TierResult(*run.publish(self._limits(name, costs, found.get(name))), run.output, run.artifacts)
             for name, run in runs.items()
         }
         self._write_tiers(results)
         records = tuple(_record(result.report, costs[name][0], latency[name]) for name, result in results.items())
-        self._write_reports(results, records)
+        self._write_reports(results, records, {name: one.record for name, one in found.items()})
         return TiersResult(self.output, results, records)
 
-    def _runs(self, names: Sequence[str]) -> Iterator[tuple[str, PipelineRun]]:
-        first: PipelineRun | None = None
-        # All first: a mistake in the last one must show before the first one trains.
-        for name, config in [(name, self._tier(name)) for name in names]:
-            run = PipelineRun(
-                config, self.output / REPORTS / name, self.store, self.output / BUNDLES / name,
-                _OfTier(self.reporter, name), tier=name, command=self.command,
-            )  # fmt: skip
-            if first is None:
-                first = run
-            run.data, run.made = first.data, first.made
-            yield name, run
+    def _search(self, names: Sequence[str], shared: PipelineRun) -> Iterator[tuple[str, Found]]:
+        for name in names:
+            if self._section(name).search is not None:
+                yield name, TierSearch(
+                    self.config, name, self.store, self.output, shared.data, _OfTier(self.reporter, name),
+                    self.workers, shared.made,
+                ).run()  # fmt: skip
+
+    def _run(self, name: str, config: PipelineConfig, shared: PipelineRun) -> PipelineRun:
+        run = PipelineRun(
+            config, self.output / REPORTS / name, self.store, self.output / BUNDLES / name,
+            _OfTier(self.reporter, name), tier=name, command=self.command, made=shared.made,
+        )  # fmt: skip
+        run.data = shared.data
+        return run
 
     def _compare(self, runs: Mapping[str, PipelineRun]) -> dict[str, dict[str, float]]:
         """Median milliseconds of both ends of every tier's path, all measured in turn; kept, as a stage's artifact."""
@@ -153,8 +167,10 @@ class _TiersBuild:
             if work is not None:
                 times = _measure({name: run.write_bundle(work / "bundles" / name) for name, run in runs.items()})
                 shutil.rmtree(work / "bundles")
-                (work / "stage.json").write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
-        found: dict[str, dict[str, float]] = json.loads((self.store.path("compare", key) / "stage.json").read_text())
+                (work / "stage.json").write_text(json.dumps(times, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        found: dict[str, dict[str, float]] = json.loads(
+            (self.store.path("compare", key) / "stage.json").read_text(encoding="utf-8")
+        )
         return found
 
     def _tier(self, name: str) -> PipelineConfig:
@@ -172,18 +188,23 @@ class _TiersBuild:
         runtime, latency_ms = chosen
         return runtime, (replace(costs[0], latency_ms=latency_ms), *costs[1:])
 
-    def _limits(self, name: str, costs: Mapping[str, Sequence[Cost]]) -> tuple[GateResult, ...]:
+    def _limits(
+        self, name: str, costs: Mapping[str, Sequence[Cost]], found: Found | None
+    ) -> tuple[GateResult, ...]:  # fmt: skip
         every = [cost for those in costs.values() for cost in those]
         sections = {key: self._section(key).overrides for key in costs}
-        return check_limits(self._section(name).limits, costs[name][0], every, sections)
+        limits = check_limits(self._section(name).limits, costs[name][0], every, sections)
+        return limits if found is None else (found.gate, *limits)
 
-    def _write_reports(self, results: Mapping[str, TierResult], records: Sequence[TierRecord]) -> None:
+    def _write_reports(
+        self, results: Mapping[str, TierResult], records: Sequence[TierRecord], searches: Mapping[str, SearchRecord]
+    ) -> None:
         """What one looks at first: the tiers beside one another, and the gates of all."""
         reports = [result.report for result in results.values()]
         texts = {
             "tiers.md": markdown_table(tiers_sheet(self.config.name, records)) + "\n",
             "junit.xml": render_junit(reports),
-            "report.html": render_html(reports),
+            "report.html": render_html(reports, searches=searches),
         }
         for name, text in texts.items():
             replace_file(self.output / name, [text.encode()])
@@ -204,7 +225,9 @@ class _TiersBuild:
             bundle = Bundle.open(self.output / place)
         except BundleError:
             return None
-        is_ours = bundle.manifest.producer.config_sha256 == self._tier(name).sha256()
+        is_searched = self._section(name).search is not None
+        config = found_before(self.config, name, self.output) if is_searched else self._tier(name)
+        is_ours = config is not None and bundle.manifest.producer.config_sha256 == config.sha256()
         return bundle if is_ours else None
 
 
@@ -237,26 +260,6 @@ def _measure(bundles: Mapping[str, Bundle]) -> dict[str, dict[str, float]]:
         for name, times in compare_latency(alike, ends, answers=_ANSWERS).items():
             found[name] = {str(mix): round(taken.median_ms, 4) for mix, taken in times.items()}
     return found
-
-
-def _costs(tier: str, run: PipelineRun, latency: Mapping[str, float]) -> Iterator[Cost]:
-    """What the tier costs, first as it is, then at every other precision and with fewer upgrades."""
-    measured, ladder = run.metrics["evaluate"], run.metrics.get("quantize")
-    path = run.path
-    rungs = [{"name": "fp32", "bytes": measured["bundle_bytes"], **measured}] if ladder is None else ladder["rungs"]
-    chosen = "fp32" if ladder is None else ladder["chosen"]
-    for rung in sorted((r for r in rungs if r.get("on_ladder", True)), key=lambda r: r["name"] != chosen):
-        is_chosen = rung["name"] == chosen
-        folder = run.artifacts["export"] if ladder is None else run.artifacts["quantize"] / rung["name"]
-        files = {stem: content for stem, content in read_files(folder).items() if stem != WHOLE}
-        resident = upgrade_bytes(files, path)
-        for mix in reversed(path):
-            # In turn with the other tiers where that was measured.
-            taken = latency.get(mix, rung["latency_ms"][mix]) if is_chosen else rung["latency_ms"][mix]
-            yield Cost(
-                tier, rung["name"], str(mix), rung["bytes"], resident[mix], taken, rung["accuracy"][mix],
-                run.metrics["train"]["test_accuracy"],
-            )  # fmt: skip
 
 
 def _record(report: BuildReport, chosen: Cost, latency: Mapping[str, float]) -> TierRecord:

@@ -11,6 +11,7 @@ from tfpwl.report.pruning import PruneRecord
 from tfpwl.report.reading import read_reports
 from tfpwl.report.rungs import BoundaryRecord, RungRecord
 from tfpwl.report.schema import metrics_schema
+from tfpwl.report.search import SearchRecord, TrialRecord, search_sheet
 from tfpwl.report.sheets import markdown_table, rich_table
 from tfpwl.report.sizes import GroupSizes, group_sizes
 from tfpwl.report.tables import mixes_table, path_table, rungs_table, summary_table
@@ -27,7 +28,9 @@ __all__ = [
     "MixRecord",
     "PruneRecord",
     "RungRecord",
+    "SearchRecord",
     "TierRecord",
+    "TrialRecord",
     "compare_reports",
     "group_sizes",
     "markdown_table",
@@ -41,6 +44,7 @@ __all__ = [
     "render_markdown",
     "rich_table",
     "rungs_table",
+    "search_sheet",
     "summary_table",
     "tiers_sheet",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfpwl.bench import results
 from tfpwl.bench.results import BenchResult, UpgradeResult
-from tfpwl.errors import MissingDependencyError
+from tfpwl.report.canvas import blank_figure, save_figure
 
 _BLUE, _GREEN, _ORANGE, _INK = "#2563eb", "#15803d", "#d97706", "#1f2937"
 
@@ -28,13 +28,7 @@ def plot_first_moments(path: Path, result: BenchResult) -> None:
     """
     if not result.upgrades:
         raise ValueError("The result has no upgrade to draw; run the benchmark with upgrades.")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as exc:
-        raise MissingDependencyError("The figure needs matplotlib: pip install 'tfpwl[train]'") from exc
-    figure = Figure(figsize=(7.2, 5.2), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(7.2, 5.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     upgrade = result.upgrades[-1]
     _draw_quality(above, result, upgrade)
@@ -47,7 +41,7 @@ def plot_first_moments(path: Path, result: BenchResult) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=_INK)
-    figure.savefig(path, format="png", metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _draw_quality(axes: Any, result: BenchResult, upgrade: UpgradeResult) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport, MixRecord
+from tfpwl.report.search import SearchRecord
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _BYTES_AXIS = {"labelExpr": "format(datum.value, '.3~s') + 'B'", "tickCount": 5, "labelFlush": True}
@@ -92,6 +93,35 @@ def pruning_chart(report: BuildReport) -> Spec:
     }
     line = {"type": "line", "point": {"size": 70}}
     return _chart([{"data": {"values": values}, "mark": line, "encoding": encoding}], height=240)
+
+
+def trials_chart(search: SearchRecord) -> Spec:
+    """Accuracy of each trial against its answer; those that were not trained have none and stand at the bottom."""
+    values = [
+        {
+            "trial": trial.described, "ms": trial.latency_ms, "verdict": trial.verdict,
+            "percent": None if trial.accuracy is None else 100 * trial.accuracy,
+            "files": units.byte_size(trial.bundle_bytes), "accuracy": units.percent(trial.accuracy),
+            "answer": units.milliseconds(trial.latency_ms),
+            "kind": "chosen" if trial.number == search.chosen else "other" if trial.was_trained else "not trained",
+        }
+        for trial in search.trials
+        if trial.latency_ms is not None and trial.bundle_bytes is not None
+    ]  # fmt: skip
+    encoding = {
+        "x": {"field": "ms", "type": "quantitative", "title": "one answer (ms)", "scale": {"zero": False}},
+        "color": {"field": "kind", "type": "nominal", "legend": {"title": None}},
+        **_tooltip("trial", "accuracy", "files", "answer", "verdict")["encoding"],
+    }
+    percent = {"field": "percent", "type": "quantitative", "title": "validation accuracy (%)", "scale": {"zero": False}}
+    point, tick = {"type": "point", "filled": True, "size": 90}, {"type": "tick", "orient": "vertical", "size": 16}
+    trained = [value for value in values if value["percent"] is not None]
+    layers: list[Spec] = [
+        {"data": {"values": trained}, "mark": point, "encoding": {**encoding, "y": percent}},
+        {"data": {"values": [value for value in values if value not in trained]}, "mark": tick,
+         "encoding": {**encoding, "y": {"value": "height"}}},
+    ]  # fmt: skip
+    return _chart([layer for layer in layers if layer["data"]["values"]], height=240)
 
 
 def groups_chart(report: BuildReport) -> Spec:

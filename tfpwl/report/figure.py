@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tfpwl.errors import MissingDependencyError
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport, MixRecord
+from tfpwl.report.canvas import blank_figure, save_figure
 
 _BLUE, _GREY, _GREEN, _ORANGE, _INK = "#2563eb", "#c3cad5", "#15803d", "#d97706", "#1f2937"
 # In points (1/72 inch), of the 8.5 point monospace labels and of the markers.
@@ -32,18 +32,10 @@ def plot_accuracy_path(path: Path, report: BuildReport) -> None:
     Example:
         >>> plot_accuracy_path(Path("accuracy_path.png"), report)                  # doctest: +SKIP
     """
-    try:
-        # Not pyplot: a Figure of its own needs no global state, no display and no choice of backend.
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as exc:
-        raise MissingDependencyError("The figure needs matplotlib: pip install 'tfpwl[train]'") from exc
-    figure = Figure(figsize=(7.2, 4.4), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(7.2, 4.4)
     axes = figure.add_subplot()
     _draw(axes, report)
-    # No version in the file: equal reports give equal pictures.
-    figure.savefig(path, format="png", metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _draw(axes: Any, report: BuildReport) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -12,12 +13,15 @@ import tfpwl
 from tfpwl.errors import MissingDependencyError
 from tfpwl.report import charts, html_tables
 from tfpwl.report.build_report import BuildReport
+from tfpwl.report.search import SearchRecord
 from tfpwl.report.tables import summary_rows
 
 _PAGE = resources.files("tfpwl.report") / "page"
 
 
-def render_html(reports: Sequence[BuildReport], *, title: str | None = None) -> str:
+def render_html(
+    reports: Sequence[BuildReport], *, title: str | None = None, searches: Mapping[str, SearchRecord] | None = None
+) -> str:
     """The page: gates, runs side by side, then path, mixes, precision, sizes, environment and configuration of each.
 
     Nothing is fetched when it is opened: the charts' library (Vega, 0.9 MB) is in the page, which forbids the browser
@@ -26,6 +30,7 @@ def render_html(reports: Sequence[BuildReport], *, title: str | None = None) -> 
     Args:
         reports: at least one. Runs of one name get a number.
         title: of the page; the run's name by default.
+        searches: by the tier that they were for.
 
     Raises:
         MissingDependencyError: jinja2, PyYAML or vl-convert-python is not installed.
@@ -38,7 +43,7 @@ def render_html(reports: Sequence[BuildReport], *, title: str | None = None) -> 
         raise ValueError("Received no report; expected at least one.")
     try:
         import jinja2  # noqa: PLC0415
-        import vl_convert  # noqa: PLC0415
+        import vl_convert  # noqa: F401, PLC0415
         import yaml  # noqa: PLC0415
     except ImportError as exc:
         raise MissingDependencyError(f"The page needs {exc.name}: pip install 'tfpwl[train]'") from exc
@@ -50,10 +55,20 @@ def render_html(reports: Sequence[BuildReport], *, title: str | None = None) -> 
     reports = _told_apart(reports)
     return environment.get_template("report.html.j2").render(
         title=title or reports[0].label if len(reports) == 1 else title or f"{len(reports)} runs",
-        reports=reports, sections=[_section(report) for report in reports], gates=html_tables.gates_table(reports),
+        reports=reports,
+        sections=[_section(report, (searches or {}).get(report.tier or "")) for report in reports],
+        gates=html_tables.gates_table(reports),
         passed=all(report.passed for report in reports), runs=_side_by_side(reports), version=tfpwl.__version__,
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        vega=_vega(),
     )  # fmt: skip
+
+
+@cache
+def _vega() -> str:
+    """The charts' library, bundled once for all pages of a build: it takes more than a second."""
+    import vl_convert  # noqa: PLC0415
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _told_apart(reports: Sequence[BuildReport]) -> list[BuildReport]:
@@ -78,8 +93,8 @@ def _side_by_side(reports: Sequence[BuildReport]) -> dict[str, Any] | None:
     }
 
 
-def _section(report: BuildReport) -> dict[str, Any]:
-    return {"report": report, "summary": summary_rows(report), "parts": list(_parts(report))}
+def _section(report: BuildReport, search: SearchRecord | None) -> dict[str, Any]:
+    return {"report": report, "summary": summary_rows(report), "parts": [*_parts(report), *_search_part(search)]}
 
 
 def _parts(report: BuildReport) -> Iterator[dict[str, Any]]:
@@ -97,6 +112,12 @@ def _parts(report: BuildReport) -> Iterator[dict[str, Any]]:
         yield _part("Fine-tuning on device data", html_tables.finetune_table(report))
     if report.groups:
         yield _part("Sizes of the groups", html_tables.group_rows(report), [charts.groups_chart(report)])
+
+
+def _search_part(search: SearchRecord | None) -> Iterator[dict[str, Any]]:
+    if search is not None:
+        title = f"Search: {search.title}"
+        yield _part(title, html_tables.trial_rows(search), [charts.trials_chart(search)])
 
 
 def _part(title: str, table: html_tables.HtmlTable, drawn: Sequence[charts.Spec] = ()) -> dict[str, Any]:

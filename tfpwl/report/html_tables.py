@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tfpwl.report import units
 from tfpwl.report.build_report import BuildReport, MixRecord
+from tfpwl.report.search import SearchRecord, search_header, trial_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,21 @@ def finetune_table(report: BuildReport) -> HtmlTable:
         for one in report.finetuning
     )  # fmt: skip
     return HtmlTable(("mix", "device data before", "after", "own data before", "after"), rows)
+
+
+def trial_rows(search: SearchRecord) -> HtmlTable:
+    """The trials of a search."""
+    rows = []
+    for trial in search.trials:
+        number, *choices, rung, _, _, _, _, verdict = trial_cells(trial, chosen=trial.number == search.chosen)
+        mark = "good" if trial.was_trained and not trial.misses else ""
+        rows.append((
+            Cell(number, trial.number, "good" if trial.number == search.chosen else ""), *map(Cell, choices),
+            Cell(rung), _size(trial.bundle_bytes), _size(trial.resident_bytes), _time(trial.latency_ms),
+            _accuracy(trial.accuracy), Cell(verdict, mark=mark),
+        ))  # fmt: skip
+    header = search_header(search)
+    return HtmlTable(header, tuple(rows), words=(0, len(header) - 1))
 
 
 def group_rows(report: BuildReport) -> HtmlTable:

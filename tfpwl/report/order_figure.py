@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfpwl.errors import MissingDependencyError
 from tfpwl.report import units
+from tfpwl.report.canvas import blank_figure, save_figure
 from tfpwl.report.figure import dress
 
 if TYPE_CHECKING:
@@ -34,21 +34,14 @@ def plot_orders(path: Path, title: str, plans: Mapping[str, OrderPlan], *, unit:
     Example:
         >>> plot_orders(Path("orders.png"), "digits", {"planned": plan, "prefix": prefix})     # doctest: +SKIP
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as exc:
-        raise MissingDependencyError("The figure needs matplotlib: pip install 'tfpwl[train]'") from exc
-    figure = Figure(figsize=(7.2, 4.4), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(7.2, 4.4)
     axes = figure.add_subplot()
     largest = max(plan.steps[-1].loaded for plan in plans.values())
     scale, shown = (1.0, "ms") if unit == "ms" else (_MEGA, "MB") if largest >= _MEGA else (_KILO, "kB")
     for place, (name, plan) in enumerate(plans.items()):
         _draw(axes, name, plan, scale, _COLORS[place % len(_COLORS)], front=place == 0)
     dress(axes, title, f"loaded ({shown})", columns=1)
-    # No version in the file: equal plans give equal pictures.
-    figure.savefig(path, format="png", metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _draw(axes: Any, name: str, plan: OrderPlan, scale: float, color: str, *, front: bool) -> None:

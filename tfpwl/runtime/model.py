@@ -83,10 +83,11 @@ class ProgressiveModel:
                 writes into the pack meanwhile (:meth:`tfpwl.bundle.Bundle.view`).
             public_key: demand a signature of the bundle, by the owner of this Ed25519 key (a PEM file, its content, or
                 32 raw bytes); it is checked before anything else is read.
-            wait: until the whole student is loaded. With ``False`` this returns while the last of its files still
-                loads, and the first answer begins in the first group meanwhile: it is there a quarter sooner
-                (docs/performance.md). An error of that file then comes from :meth:`predict` and whatever else needs
-                it, :attr:`state` is ``FAILED``, and the bundle must be opened again. With a budget it always waits.
+            wait: until the whole student is loaded. With ``False`` this returns once another thread loads it; the
+                first answer helps, and runs through the first groups while the last one is packed, so that it is
+                there sooner (docs/performance.md). What is wrong with a file then comes from :meth:`predict` and
+                whatever else needs the file, :attr:`state` is ``FAILED``, and the bundle must be opened again. With a
+                budget it always waits.
 
         Raises:
             BundleError: the bundle is missing, broken, or needs a newer runtime (its subclasses say which).
@@ -161,8 +162,7 @@ class ProgressiveModel:
                 f"Received raw input of shape {list(given.shape)}; expected {list(self._shape)}. "
                 "Axes of 1 may be missing."
             )
-        given = given.reshape(self._shape)
-        return given.astype(self._dtype) if self._dtype == np.uint8 else self._bundle.manifest.input.preprocess(given)
+        return self._bundle.manifest.input.prepare(given.reshape(self._shape))
 
     @property
     def bundle(self) -> Bundle:

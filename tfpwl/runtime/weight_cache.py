@@ -65,8 +65,9 @@ class WeightCache:
         path = self.path(sha256)
         if not os.path.lexists(path):
             return None
+        note = path.with_name(path.name + _SUM_SUFFIX)
         try:
-            if _is_ours(path.lstat()) and _sum_of(path) == path.with_name(path.name + _SUM_SUFFIX).read_text():
+            if _is_ours(path.lstat()) and _sum_of(path) == note.read_text(encoding="utf-8"):
                 return path
             reason = "it is not what was written"
         except (OSError, UnicodeDecodeError) as exc:
@@ -122,7 +123,7 @@ class WeightCache:
             temporary.unlink(missing_ok=True)
             build(temporary)
             temporary.chmod(0o600)
-            note.write_text(_sum_of(temporary))
+            note.write_text(_sum_of(temporary), encoding="utf-8")
             os.replace(temporary, path)
         except (OSError, TfpwlError, MemoryError) as exc:
             _LOGGER.warning("Cannot keep packed weights in %s: %s", self._folder, exc)
@@ -149,7 +150,7 @@ def _processor_sum() -> str:
     """What XNNPACK looks at when it chooses how to pack, in 12 hexadecimal digits."""
     facts = {platform.machine(), platform.processor()}
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.split(":")[0].strip() in ("flags", "Features", "model name", "CPU part"):
                 facts.add(line)
     return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()[:12]

@@ -88,7 +88,9 @@ def _code() -> str:
     """Sum of the code that decides over results."""
     here = Path(__file__).parent
     files = sorted([*here.glob("*.py"), *(here.parent / "models").glob("*.py"), here.parent / "training.py"])
-    return digest([path.read_text() for path in files if path.name not in ("study_tables.py", "study_config.py")])
+    return digest(
+        [path.read_text(encoding="utf-8") for path in files if path.name not in ("study_tables.py", "study_config.py")]
+    )
 
 
 def _phases(config: StudyConfig) -> list[list[_Job]]:

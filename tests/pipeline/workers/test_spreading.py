@@ -1,6 +1,8 @@
 import pytest
+from tiny_pipeline import PIPELINE, Recorder
 
 from tfpwl.config import parse_config
+from tfpwl.errors import ConfigError
 from tfpwl.pipeline import build, build_tiers
 from tfpwl.pipeline.workers import LocalWorkers
 
@@ -49,3 +51,27 @@ def test_stages_that_are_asked_for_again_are_made_again_once(workers, pipeline_t
     build(config, tmp_path / "out", until="export", workers=workers)
     build(config, tmp_path / "out", until="export", start="export", workers=workers, reporter=heard)
     assert (heard.ran, heard.cached) == (["export"], ["train", "distill", "export"])
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ({"start": "prune"}, "Received stage 'prune'; this pipeline has train, distill, export, evaluate"),
+        ({"until": "quantize"}, "Received stage 'quantize'; this pipeline has"),
+        ({"until": "train", "start": "export"}, "--from export, which comes after train"),
+    ],
+)
+def test_stages_that_a_pipeline_has_not_are_refused_before_anything_is_trained(workers, tmp_path, stages, message):
+    heard, out = Recorder(), tmp_path / "out"
+    with pytest.raises(ConfigError, match=message):
+        build(parse_config(PIPELINE), out, workers=workers, reporter=heard, **stages)
+    assert (len(heard.ran), len(heard.cached), out.exists()) == (0, 0, False)
+
+
+def test_tiers_are_all_asked_for_a_stage_before_the_first_is_trained(workers, pipeline_text, recorder, tmp_path):
+    heard, out = recorder(), tmp_path / "out"
+    config = parse_config(f"{pipeline_text}{TIERS}  last: {{quantize: {{ladder: [fp16]}}}}\n")
+    with pytest.raises(ConfigError, match="Received stage 'quantize'; this pipeline has train, distill"):
+        build_tiers(config, out, workers=workers, start="quantize", reporter=heard)
+    assert (len(heard.ran), len(heard.cached)) == (0, 0)
+    assert not list(out.glob("stages/*-*"))

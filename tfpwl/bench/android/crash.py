@@ -66,7 +66,7 @@ def _written(phone: Phone, before: Collection[tuple[str, str]]) -> str:
             except DeviceError:
                 # Listed, but only root may read it.
                 return _crash_log(phone)
-            return copy.read_text(errors="replace")
+            return copy.read_text(errors="replace", encoding="utf-8")
     return _crash_log(phone)
 
 
