@@ -87,12 +87,13 @@ def end_program(phone: Phone) -> None:
     Raises:
         DeviceError: the phone is not to be reached.
     """
-    phone.shell(f"[ -f {_PID} ] && kill -9 $(cat {_PID}); rm -f {_PID}")
+    # Only a file that was read is removed: one that appears meanwhile is of a program that still must be killed.
+    phone.shell(f"if [ -f {_PID} ]; then kill -9 $(cat {_PID}); rm -f {_PID}; fi")
 
 
-def pid_file() -> str:
-    """Where a program that runs on the phone leaves its process id."""
-    return _PID
+def leave_pid() -> str:
+    """A command that leaves the process id of its shell for :func:`end_program`; never a file that is still empty."""
+    return f"echo $$ > {_PID}.new && mv {_PID}.new {_PID}"
 
 
 def _remote(phone: Phone) -> tuple[dict[str, str], dict[str, int]]:

@@ -17,7 +17,7 @@ from tfpwl.bench.android.adb import Phone
 from tfpwl.bench.android.crash import crash_of, tombstones
 from tfpwl.bench.android.device import PhoneFacts, read_facts, read_temperature
 from tfpwl.bench.android.program import Program, Reading
-from tfpwl.bench.android.push import FOLDER, clean, end_program, pid_file, push_changed
+from tfpwl.bench.android.push import FOLDER, clean, end_program, leave_pid, push_changed
 from tfpwl.bench.android.results import AndroidResult, Failure, PhoneResult, Run
 from tfpwl.errors import DeviceCrashError, DeviceError, DeviceTimeoutError
 
@@ -153,7 +153,7 @@ class _PhoneSession:
     def _run_once(self, subject: str, number: int) -> Reading:
         command = self._program.command(subject, FOLDER, number)
         # exec: the process id in the file is the program's.
-        script = f"echo $$ > {pid_file()}; {command}"
+        script = f"{leave_pid()}; {command}"
         result = f"{FOLDER}/{self._program.result_file}"
         before = tombstones(self._phone)
         try:
