@@ -6,6 +6,7 @@ import _thread
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -139,6 +140,23 @@ def test_a_broken_file_is_told_by_whoever_needs_it(tiny_bundle, engine):
     model.close()
     with pytest.raises(ClosedError):
         model.predict(X)
+
+
+def test_a_callback_may_close_the_model_that_could_not_be_opened(tiny_bundle, engine):
+    path = tiny_bundle.root / largest(tiny_bundle).file
+    with engine.held():
+        model = ProgressiveModel.open(tiny_bundle, engine=engine, wait=False)
+        path.write_bytes(bytes(path.stat().st_size))
+        engine.failure = EngineError("no")
+        model.on_change(lambda change: model.close())
+    closed = [in_thread(lambda: answer_or_error(model))[0] for _ in range(2)]
+    for thread in closed:
+        thread.join(60)
+        assert not thread.is_alive()
+    deadline = time.monotonic() + 60
+    while model.state is not State.CLOSED and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (model.state, engine.open_groups) == (State.CLOSED, 0)
 
 
 def test_close_waits_for_the_file_under_way_and_leaves_nothing(tiny_bundle, engine):

@@ -33,7 +33,9 @@ class Opening:
     the other one packs.
     """
 
-    def __init__(self, entries: Sequence[FileEntry], read: Read, load: Load, ended: Ended) -> None:
+    def __init__(
+        self, entries: Sequence[FileEntry], read: Read, load: Load, ended: Ended, afterwards: Callable[[], None]
+    ) -> None:
         """Nothing is loaded before :meth:`start`.
 
         Args:
@@ -41,11 +43,13 @@ class Opening:
             read: gives the content of one, checked.
             load: loads one with that content.
             ended: told once, by the thread that loads last: the loaded files in running order, or none and the error.
+            afterwards: called by that thread when nobody waits any more; it may wait for this opening.
         """
         self._entries = tuple(entries)
         self._read = read
         self._load = load
         self._tell = ended
+        self._afterwards = afterwards
         # Guards what follows; held for a few assignments.
         self._guard = _thread.allocate_lock()
         self._unread = sorted(entries, key=lambda entry: entry.bytes)
@@ -205,3 +209,4 @@ class Opening:
             for arrived in self._arrived.values():
                 arrived.set()
             atexit.unregister(self.cancel)
+        self._afterwards()

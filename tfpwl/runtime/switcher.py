@@ -61,7 +61,7 @@ class Switcher:
         if budget is not None:
             self.chain = loader.build(first, budget=budget)
         else:
-            self._opening = Opening(entries, loader.read, loader.load, self._end_opening)
+            self._opening = Opening(entries, loader.read, loader.load, self._end_opening, self.observers.deliver)
             self.chain = Chain(first, (), self._opening)
             self._opening.start()
 
@@ -143,7 +143,6 @@ class Switcher:
             else:
                 self.last_error = error
                 self._set_state(State.FAILED, error)
-        self.observers.deliver()
 
     def _open_chain(self) -> Chain:
         if self.state is State.CLOSED:
