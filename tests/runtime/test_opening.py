@@ -143,10 +143,8 @@ def test_a_broken_file_is_told_by_whoever_needs_it(tiny_bundle, engine):
 
 
 def test_a_callback_may_close_the_model_that_could_not_be_opened(tiny_bundle, engine):
-    path = tiny_bundle.root / largest(tiny_bundle).file
     with engine.held():
         model = ProgressiveModel.open(tiny_bundle, engine=engine, wait=False)
-        path.write_bytes(bytes(path.stat().st_size))
         engine.failure = EngineError("no")
         model.on_change(lambda change: model.close())
     closed = [in_thread(lambda: answer_or_error(model))[0] for _ in range(2)]
