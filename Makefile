@@ -19,7 +19,7 @@ APK_TOOLS := aapt aapt2 zipalign apksigner dexdump unzip keytool
 android: android-tools $(FIXTURES)/fixtures.json
 	cd android_bench && mvn -q -B -ntp verify
 	android_bench/bench/apk.sh
-	$(BIN)/python -m pytest -q tests/cli/test_bench_android.py -k jvm
+	$(BIN)/python -m pytest -q tests/cli/test_bench_android.py tests/cli/test_tiers_and_profile.py -k jvm
 
 android-tools:
 	@command -v mvn >/dev/null && command -v javac >/dev/null \

@@ -10,10 +10,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_build.py"
-# Every kind of stage that trains, and the precision chosen by what does not depend on the clock. One step of pruning:
-# test_prune_stage.py interrupts between two, and each more makes TensorFlow trace two more steps of training per kill.
+# Every kind of stage that trains, and the precision chosen by what does not depend on the clock.
 STAGES = """
-prune: {side: teacher, target: {flops: 0.2}, steps: 1, epochs_per_step: 1, round_to: 1}
+prune: {side: teacher, target: {flops: 0.2}, steps: 2, epochs_per_step: 1, round_to: 1}
 quantize: {ladder: [fp16, w8], select: smallest, gate: {max_drop: 100}}
 """
 

@@ -135,6 +135,12 @@ def test_a_broken_file_is_told_by_whoever_needs_it(tiny_bundle, engine):
             ask()
     assert (model.state, model.mix, engine.open_groups) == (State.FAILED, "SSS", 0)
     assert isinstance(model.last_error, IntegrityError)
+    depths = []
+    for _ in range(2):
+        with pytest.raises(IntegrityError) as caught:
+            model.predict(X)
+        depths.append(len(caught.traceback))
+    assert depths[0] == depths[1]  # an app that goes on asking does not gather frames
     # The failure may have come before the callback was there.
     assert [change.code for change in changes] in ([], [ErrorCode.INTEGRITY])
     model.close()

@@ -80,7 +80,7 @@ class ChainLoader:
             EngineError: the engine cannot load or run a file.
         """
         loaded = {step.entry.file: step for step in current.steps} if current else {}
-        entries = self._bundle.chain(mix)
+        entries = self.files(mix)
         missing = [entry for entry in entries if entry.file not in loaded]
         if budget is not None:
             new = self._load_within(missing, budget - (current.resident_bytes if current else 0), warm_up)
@@ -89,6 +89,10 @@ class ChainLoader:
             new = [self.load(entry, self.read(entry), warm_up=warm_up) for entry in missing]
         loaded.update({step.entry.file: step for step in new})
         return self.connect(mix, [loaded[entry.file] for entry in entries])
+
+    def files(self, mix: Mix) -> tuple[FileEntry, ...]:
+        """The files of ``mix`` in running order."""
+        return self._bundle.chain(mix)
 
     def connect(self, mix: Mix, steps: Sequence[Step]) -> Chain:
         """A chain of loaded files in running order.

@@ -54,7 +54,7 @@ class ProgressiveModel:
         loader = ChainLoader(bundle, engine, threads, in_place)
         try:
             student = Mix.all_student(bundle.manifest.num_groups)
-            self._switcher = Switcher(loader, student, bundle.chain(student), budget_bytes)
+            self._switcher = Switcher(loader, student, budget_bytes)
         except OverBudget as exc:
             raise OutOfMemoryError(f"The student does not fit budget_bytes={budget_bytes}: {exc}") from exc
 

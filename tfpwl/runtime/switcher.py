@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Sequence
 
-from tfpwl.bundle import FileEntry
 from tfpwl.errors import ClosedError, EngineError, TfpwlError
 from tfpwl.mix import Mix
 from tfpwl.runtime.background import Worker, process_ends
@@ -43,8 +42,8 @@ class Job:
 class Switcher:
     """Owns the chain of the moment. ``chain`` is replaced by one assignment, so readers need no lock."""
 
-    def __init__(self, loader: ChainLoader, first: Mix, entries: Sequence[FileEntry], budget: int | None) -> None:
-        """Load ``entries``, the files of ``first``; without a budget, what is left when this returns loads beside."""
+    def __init__(self, loader: ChainLoader, first: Mix, budget: int | None) -> None:
+        """Load the files of ``first``: now with a budget, else in another thread (:meth:`settle`)."""
         self.state = state_at_rest(first)
         self.last_error: TfpwlError | None = None
         self.observers = Observers()
@@ -61,7 +60,9 @@ class Switcher:
         if budget is not None:
             self.chain = loader.build(first, budget=budget)
         else:
-            self._opening = Opening(entries, loader.read, loader.load, self._end_opening, self.observers.deliver)
+            self._opening = Opening(
+                loader.files(first), loader.read, loader.load, self._end_opening, self.observers.deliver
+            )
             self.chain = Chain(first, (), self._opening)
             self._opening.start()
 
@@ -135,11 +136,12 @@ class Switcher:
 
     def _end_opening(self, steps: Sequence[Step], error: TfpwlError | None) -> None:
         """Let the loaded files answer by themselves; without them the model has failed, and keeps ``_opening``."""
+        chain = None if error is not None else self._loader.connect(self.chain.mix, steps)
         with self._guard:
             if self.state is State.CLOSED:
                 return
-            if error is None:
-                self.chain, self._opening = self._loader.connect(self.chain.mix, steps), None
+            if chain is not None:
+                self.chain, self._opening = chain, None
             else:
                 self.last_error = error
                 self._set_state(State.FAILED, error)
