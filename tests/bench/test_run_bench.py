@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tfpwl.bench.demands import check_demands
 from tfpwl.bench.ladder import measure_ladder
 from tfpwl.bench.results import BenchResult
 from tfpwl.bench.rivals import Rivals, find_rivals
+from tfpwl.bench.rounds import repeat_upgrades
 from tfpwl.bench.run import BenchOptions, run_bench, run_worker
 from tfpwl.bench.upgrade import ask_from_threads
 from tfpwl.bundle import Bundle, pack
@@ -104,6 +106,22 @@ def test_a_packed_bundle_has_to_be_unpacked(with_rivals, tmp_path):
     pack(with_rivals, tmp_path / "b.tfpwl")
     with pytest.raises(EngineError, match="Unpack it first"):
         run_bench(Bundle.open(tmp_path / "b.tfpwl"), None, QUICK)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_thread_that_ends_late_is_not_one_that_was_left(with_rivals, stays):
+    may_end = threading.Event()
+
+    def begin_thread(done, total):
+        if done == total:
+            threading.Thread(target=may_end.wait, args=(None if stays else 0.3,)).start()
+
+    x = np.zeros((1, 6, 6, 1), np.float32)
+    try:
+        found = repeat_upgrades(str(with_rivals.root), "litert", x, rounds=2, on_progress=begin_thread)
+    finally:
+        may_end.set()
+    assert (found.files_left, found.threads_left) == (0, int(stays))
 
 
 def test_rivals_are_found_beside_the_bundle(with_rivals, tmp_path):

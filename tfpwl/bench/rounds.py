@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def repeat_upgrades(
     every = max(1, rounds // _SAMPLES)
     places, anonymous = [], []
     with ProgressiveModel.open(bundle, engine=engine, threads=threads) as model:
-        files = native = 0
+        first = (0, 0)
         for number in range(rounds):
             model.upgrade()
             model.wait()
@@ -63,14 +64,24 @@ def repeat_upgrades(
             model.downgrade()
             model.predict(x)
             if number == 0:
-                files, native = num_open_files(), num_threads()
+                first = _fewest(0.2)
             if number % every == every - 1:
                 places.append(number)
                 anonymous.append(footprint().anonymous or 0)
                 if on_progress is not None:
                     on_progress(number + 1, rounds)
-        left = num_open_files() - files, num_threads() - native
+        last = _fewest(2.0, first)
     half = len(places) // 2
     later = (np.array(places[half:], float), np.array(anonymous[half:], float))
     slope = float(np.polyfit(*later, 1)[0]) if len(later[0]) > 1 else 0.0
-    return RoundsResult(rounds, slope, tuple(anonymous), *left)
+    return RoundsResult(rounds, slope, tuple(anonymous), last[0] - first[0], last[1] - first[1])
+
+
+def _fewest(patience_s: float, enough: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Open files and threads, without a thread of low priority that has done its work and needs time to end."""
+    deadline = time.monotonic() + patience_s
+    files, threads = num_open_files(), num_threads()
+    while time.monotonic() < deadline and (files > enough[0] or threads > enough[1]):
+        time.sleep(0.01)
+        files, threads = min(files, num_open_files()), min(threads, num_threads())
+    return files, threads
