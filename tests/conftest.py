@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from pathlib import Path
 import pytest
 
 from tfpwl.bundle import Bundle, FileEntry, Preprocess, Producer, update_manifest, write_bundle
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCRIPT = Path(__file__).with_name("tiny_files.py")
 

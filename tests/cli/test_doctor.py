@@ -69,6 +69,14 @@ def test_probe_says_what_happened_to_the_child(monkeypatch, script, message):
     assert re.search(message, detail)
 
 
+def test_a_machine_without_a_gpu_is_no_error(tfpwl, monkeypatch):
+    monkeypatch.setenv("VK_ICD_FILENAMES", "/nowhere/none.json")
+    monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere/none.json")
+    result = tfpwl("doctor")
+    assert result.code == 0
+    assert "a tiny file could not be run: LiteRT finds no GPU that it can use" in " ".join(result.out.split())
+
+
 @pytest.mark.parametrize(
     ("minimum", "version", "good"),
     [("2.1", "2.1.0", True), ("2.1", "2.0.9", False), ("13", "13.9.4", True), ("13", "9.1", False), (None, "0", True)],

@@ -16,12 +16,14 @@ from tfpwl.bench.profile import Measurement, Profile, ProfiledDevice
 from tfpwl.bench.run import run_worker
 from tfpwl.bench.subjects import Subject
 from tfpwl.bundle import Bundle
-from tfpwl.errors import ProfileError
+from tfpwl.errors import ProfileError, TfpwlError
 from tfpwl.mix import Mix
 from tfpwl.runtime import make_engine
+from tfpwl.runtime.engines import GPU_ENGINE
 
-HOST_DELEGATE = "xnnpack"
+CPU, GPU = "xnnpack", "gpu"  # delegates, as a manifest names them
 ENOUGH_REPEATS = 10
+_MAX_WORDS = 500
 _STUDENT, _TEACHER = "student", "teacher"
 
 
@@ -58,14 +60,14 @@ def profile_host(
     seconds: float = 0.5,
     on_progress: OnProgress | None = None,
 ) -> Profile:
-    """Measure bundles on this machine.
+    """Measure bundles on this machine, on its CPU and, where LiteRT finds one that answers right, on its GPU.
 
     Each setting has a process of its own, because idle threads of another one would disturb it; settings take turns,
     so that a machine that gets slower does so for all of them alike.
 
     Args:
         bundles: one per precision, or several; folders or packs.
-        threads: to try; 1, 2, 4 … up to the cores here by default.
+        threads: to try on the CPU; 1, 2, 4 … up to the cores here by default.
         repeats: fresh processes per setting.
         seconds: of answers per mix and process.
         on_progress: called with ``(processes done, processes in all, what is next)``.
@@ -74,17 +76,30 @@ def profile_host(
         TfpwlError: a bundle is broken, or a measurement failed.
     """
     machine, ticks = describe_machine(), cpu_times()
-    engine = make_engine()
+    engines = {CPU: make_engine().name, GPU: GPU_ENGINE}
     settings = [
-        Setting(bundle, count, HOST_DELEGATE) for bundle in bundles for count in threads or thread_counts(machine.cores)
-    ]
+        Setting(bundle, count, CPU) for bundle in bundles for count in threads or thread_counts(machine.cores)
+    ] + [Setting(bundle, 1, GPU) for bundle in bundles]
     samples: list[Sample] = []
+    notes: list[str] = []
+    left_out: set[str] = set()
+    done = 0
     for number in range(repeats):
         turn = number % len(settings)
         for setting in settings[turn:] + settings[:turn]:
             if on_progress is not None:
-                on_progress(len(samples), repeats * len(settings), str(setting))
-            samples.append(_measure(setting, engine.name, seconds))
+                on_progress(done, repeats * len(settings), str(setting))
+            done += 1
+            if str(setting) in left_out:
+                continue
+            try:
+                samples.append(_measure(setting, engines[setting.delegate], seconds))
+            except TfpwlError as exc:
+                if setting.delegate == CPU:
+                    raise
+                left_out.add(str(setting))
+                # In one line, as a profile has its notes.
+                notes.append(f"{setting} was left out: {' '.join(str(exc).split())[:_MAX_WORDS]}")
     machine = replace(machine, stolen=stolen_share(ticks, cpu_times()))
     device = ProfiledDevice(
         name=device_name(f"{machine.processor}-{machine.cores}-cores"),
@@ -92,9 +107,9 @@ def profile_host(
         cores=machine.cores,
         memory_bytes=machine.memory_bytes,
         system=machine.system,
-        runtime=f"ai-edge-litert {machine.litert}, engine {engine.name}",
+        runtime=f"ai-edge-litert {machine.litert}, engine {engines[CPU]}",
     )
-    notes = list(machine_notes(machine))
+    notes += machine_notes(machine)
     if repeats < ENOUGH_REPEATS:
         notes.append(f"Medians of {repeats} processes: for trying out.")
     return make_profile(device, samples, notes)

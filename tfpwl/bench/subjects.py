@@ -24,7 +24,7 @@ class Subject:
     Attributes:
         name: such as ``"bundle"`` or ``"teacher, one piece"``.
         path: a bundle, or one .tflite file.
-        engine: ``"litert"`` or ``"interpreter"``.
+        engine: by name, for :func:`tfpwl.runtime.make_engine`.
         is_bundle: whether ``path`` is a bundle, opened with its sums checked.
         mix: that a bundle shall run; None leaves it at all-student.
         early: whether a bundle is asked while the last of its files loads (``open(wait=False)``).
@@ -64,7 +64,7 @@ def import_for(subject: Subject) -> None:
     else:
         from tfpwl.runtime.litert import load_library  # noqa: PLC0415
 
-        _ = load_library().environment
+        _ = load_library().environment()
 
 
 def open_subject(subject: Subject) -> Answer:
@@ -114,19 +114,23 @@ def _order_through(mix: str) -> tuple[int, ...]:
 
 def _open_by_litert(subject: Subject) -> Answer:
     """The file mapped, as LiteRT itself opens a path: nothing is copied and no sum is checked."""
-    from tfpwl.runtime import make_engine  # noqa: PLC0415
+    from tfpwl.runtime import LoadedGroup, make_engine  # noqa: PLC0415
     from tfpwl.runtime.litert import load_library  # noqa: PLC0415
     from tfpwl.runtime.litert_engine import LiteRtGroup  # noqa: PLC0415
 
     with open(subject.path, "rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
-    # Not through the engine's cache_dir: that checks sums, which this rival does not.
-    packed = None if subject.weight_cache is None else Path(subject.weight_cache)
+    engine = make_engine(subject.engine)
+    group: LoadedGroup
     try:
-        group = LiteRtGroup(load_library(), content, subject.threads, packed)
+        if subject.weight_cache is None:
+            group = engine.load(content, threads=subject.threads, sha256=None)
+        else:
+            # Not through the engine's cache_dir: that checks sums, which this rival does not.
+            group = LiteRtGroup(load_library(), content, subject.threads, Path(subject.weight_cache))
     except EngineError as exc:
-        raise EngineError(f"LiteRT cannot load {subject.path}: {exc}") from exc
-    run: Answer = make_engine(subject.engine).connect([group])
+        raise EngineError(f"{subject.path}: {exc}") from exc
+    run: Answer = engine.connect([group])
     return run
 
 

@@ -44,7 +44,8 @@ class _HereOrOnPhones(click.Command):
 @click.option(
     "--repeats", default=20, show_default=True, type=click.IntRange(min=1), help="Fresh processes per figure."
 )
-@click.option("--engine", type=click.Choice(["litert", "interpreter"]), help="What runs files. [the best one here]")
+@click.option("--engine", type=click.Choice(["litert", "interpreter", "litert-gpu"]),
+              help="What runs files: LiteRT on CPU or GPU, or the Interpreter. [the best one on the CPU]")  # fmt: skip
 @click.option("--only", type=click.Choice(["warm", "cold"]), help="Only warm, or only cold starts and upgrades.")
 @click.option("--steady", default=1.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS",
               help="Answering time per subject and process, everything loaded.")  # fmt: skip

@@ -15,7 +15,7 @@ from rich.text import Text
 from tfpwl.cli import doctor_checks as checks
 from tfpwl.cli.arguments import json_option, stdout_console
 from tfpwl.cli.progress import stderr_console
-from tfpwl.cli.runtime_probe import probe_runtime
+from tfpwl.cli.runtime_probe import probe_gpu, probe_runtime
 from tfpwl.report import units
 
 _NEEDS = {"device": "to run bundles", "train": "to make bundles", "option": "optional"}
@@ -26,6 +26,7 @@ class _Findings:
     system: dict[str, object]
     packages: list[checks.Found]
     runtime: tuple[bool, str]
+    gpu: tuple[bool, str]
     backend: dict[str, object]
     devices: dict[str, object] | None
     data_sets: list[tuple[str, str | None, str]]
@@ -42,7 +43,7 @@ class _Findings:
 def doctor(devices: bool, as_json: bool) -> int:
     """Say what is installed and what is missing.
 
-    Packages, Keras backend, devices, data sets, adb, and whether the TFLite runtime runs a file.
+    Packages, Keras backend, devices, data sets, adb, and whether the TFLite runtime runs a file, on the GPU, too.
 
     Exit code 0 when bundles can be run here, 1 when something needed for that is missing. What only training needs is
     listed as missing, and is no error.
@@ -66,6 +67,7 @@ def _look(devices: bool) -> _Findings:
             system=checks.system(),
             packages=checks.find_packages(),
             runtime=probe_runtime(),
+            gpu=probe_gpu(),
             backend=checks.keras_backend(),
             devices=checks.find_devices() if devices else None,
             data_sets=list(checks.find_data_sets()),
@@ -111,6 +113,7 @@ def _as_json(found: _Findings) -> dict[str, Any]:
             for f in found.packages
         },
         "runtime": {"ok": found.runtime[0], "detail": found.runtime[1]},
+        "gpu": {"ok": found.gpu[0], "detail": found.gpu[1]},
         "keras_backend": found.backend,
         "devices": found.devices,
         "data_sets": {name: place for name, place, _ in found.data_sets},
@@ -133,6 +136,7 @@ def _print(found: _Findings, console: Console) -> None:
                 rows.add_row(_mark(f.is_good, needed=need != "option"), f.package.name, _package(f))
         if need == "device":
             rows.add_row(_mark(found.runtime[0]), "runtime", found.runtime[1])
+            rows.add_row(_mark(found.gpu[0], needed=False), "runtime, GPU", found.gpu[1])
         if need == "train":
             version, backend = found.backend["version"], found.backend
             rows.add_row(_mark(version is not None), "Keras backend",

@@ -66,8 +66,9 @@ def profile(
     """Measure what bundles run best with on this machine or on phones, and keep it as a profile.
 
     Give one bundle per precision of the same model, or a folder in which they lie. Every bundle is measured with every
-    number of threads, in turn, in fresh processes; times are those of the all-teacher mix. The fastest wins; what takes
-    at most 5 % longer with fewer threads is better. Have the machine for yourself.
+    number of threads and on the GPU where LiteRT finds one, in turn, in fresh processes; times are those of the
+    all-teacher mix. The fastest wins; what takes at most 5 % longer with fewer threads is better. Have the machine for
+    yourself.
 
     With --android on phones, all at the same time, on the CPU with 1, 2 and 4 threads and on the GPU; needs adb and
     what make android builds. The command ends with 1 where a phone failed.

@@ -29,6 +29,18 @@ answer = float(interpreter.get_tensor(interpreter.get_output_details()[0]["index
 delegated = sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
 print(answer, delegated)
 """
+# A file that asks for the GPU takes its place there or fails, so that an answer is one of the GPU.
+_GPU_SCRIPT = """
+import sys
+import numpy as np
+from tfpwl.errors import EngineError
+from tfpwl.runtime import LiteRtEngine
+try:
+    group = LiteRtEngine(gpu="always").load(sys.stdin.buffer.read())
+except EngineError:
+    sys.exit("LiteRT finds no GPU that it can use")
+print(float(group(np.array([[1.0, 2.0]], np.float32))[0, 0]), 1)
+"""
 _ANSWER = 4.0
 
 
@@ -38,19 +50,31 @@ def probe_runtime(timeout_s: float = 60.0) -> tuple[bool, str]:
     Returns:
         Whether it worked, and one line on what happened.
     """
+    delegated, problem = _run(_SCRIPT, timeout_s)
+    return not problem, problem or f"ran a tiny file {'with' if delegated else 'without'} XNNPACK"
+
+
+def probe_gpu(timeout_s: float = 60.0) -> tuple[bool, str]:
+    """The same on the GPU, if LiteRT finds one: a driver may crash a process, too."""
+    _, problem = _run(_GPU_SCRIPT, timeout_s)
+    return not problem, problem or "LiteRT ran a tiny file"
+
+
+def _run(script: str, timeout_s: float) -> tuple[int, str]:
+    """How many parts of the file a delegate took, and what went wrong, which is empty if nothing did."""
     model = zlib.decompress(base64.b64decode(PROBE_FILE))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT], input=model, capture_output=True, timeout=timeout_s, check=False
+            [sys.executable, "-c", script], input=model, capture_output=True, timeout=timeout_s, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return False, f"a tiny file could not be run: {exc}"
+        return 0, f"a tiny file could not be run: {exc}"
     if done.returncode < 0:
-        return False, f"a tiny file crashed the runtime (signal {-done.returncode}); is this build made for this CPU?"
+        return 0, f"a tiny file crashed the runtime (signal {-done.returncode}); is this build made for this CPU?"
     if done.returncode > 0:
         words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        return False, f"a tiny file could not be run: {words[-1]}"
-    answer, delegated = done.stdout.split()
+        return 0, f"a tiny file could not be run: {words[-1]}"
+    answer, delegated = done.stdout.splitlines()[-1].split()  # drivers may say something before
     if float(answer) != _ANSWER:
-        return False, f"a tiny file gave {float(answer)}; expected {_ANSWER}"
-    return True, f"ran a tiny file {'with' if int(delegated) else 'without'} XNNPACK"
+        return 0, f"a tiny file gave {float(answer)}; expected {_ANSWER}"
+    return int(delegated), ""

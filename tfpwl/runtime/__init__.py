@@ -2,7 +2,7 @@
 
 from tfpwl.runtime.changes import Change, ErrorCode, Priority, State
 from tfpwl.runtime.device import DeviceFacts
-from tfpwl.runtime.engine import Engine, InterpreterEngine, LoadedGroup, Runner
+from tfpwl.runtime.engine import Engine, Gpu, InterpreterEngine, LoadedGroup, Runner
 from tfpwl.runtime.engines import make_engine
 from tfpwl.runtime.litert_engine import LiteRtEngine
 from tfpwl.runtime.model import ProgressiveModel
@@ -14,6 +14,7 @@ __all__ = [
     "DeviceFacts",
     "Engine",
     "ErrorCode",
+    "Gpu",
     "InterpreterEngine",
     "LiteRtEngine",
     "LoadedGroup",

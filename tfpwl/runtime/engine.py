@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -17,6 +18,16 @@ from tfpwl.runtime.footprint import loaded_bytes
 
 Array = NDArray[Any]
 ModelBytes = bytes | memoryview
+
+
+class Gpu(StrEnum):
+    """Whether files run on the GPU; the Android library has the same choice."""
+
+    NEVER = "never"
+    #: Where LiteRT finds one that takes the file and answers as the CPU does; else on the CPU.
+    IF_PRESENT = "if_present"
+    #: A file that the GPU does not take whole, or answers otherwise, fails to load.
+    ALWAYS = "always"
 
 
 class LoadedGroup(Protocol):

@@ -69,7 +69,7 @@ def loaded_bytes(content: bytes | memoryview) -> int:
     except (EngineError, MissingDependencyError):
         return estimate_bytes(len(content), "fp32")
     array = np.frombuffer(content, np.uint8)
-    model = library.create("LiteRtCreateModelFromBuffer", library.environment, array.ctypes.data, array.size)
+    model = library.create("LiteRtCreateModelFromBuffer", library.environment(), array.ctypes.data, array.size)
     try:
         return len(content) + _engine_bytes(list(_operators(library, model)))
     finally:

@@ -12,8 +12,9 @@ otherwise :func:`load_library` says why not and the Interpreter engine does the 
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
-from ctypes import POINTER, byref, c_bool, c_char_p, c_float, c_int, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from tfpwl.errors import EngineError, MissingDependencyError
 
 CHECKED_VERSIONS = ((2, 3),)  # (major, minor) of ai-edge-litert
 LIBRARY_NAME = "libLiteRt.so"
-CPU = 1
+# LiteRtHwAccelerators, a set of bits.
+CPU, GPU = 1, 2
 MAX_RANK = 8
 # LiteRtElementType, the types that may stand at the ends of a group.
 DTYPES = {1: "float32", 3: "uint8", 7: "int16", 9: "int8", 10: "float16"}
@@ -74,7 +76,7 @@ class PerTensorQuantization(ctypes.Structure):
 
 
 class _Value(ctypes.Structure):
-    """``LiteRtAny`` that holds an integer."""
+    """``LiteRtAny`` that holds an integer, or the address of a text."""
 
     _fields_ = (("type", c_int), ("value", c_int64))
 
@@ -83,7 +85,8 @@ class _EnvironmentOption(ctypes.Structure):
     _fields_ = (("tag", c_int), ("value", _Value))
 
 
-_INTEGER = 2
+_INTEGER, _TEXT = 2, 8
+_LIBRARY_FOLDER = 22
 _AUTO_REGISTER_ACCELERATORS = 24
 _MIN_LOGGER_SEVERITY = 25
 _ERRORS_ONLY = 2
@@ -124,7 +127,6 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "LiteRtAddOpaqueOptions": (_Handle, _Handle),
     "LiteRtCreateCompiledModel": (_Handle, _Handle, _Handle, _Out),
     "LiteRtDestroyCompiledModel": (_Handle,),
-    "LiteRtCompiledModelIsFullyAccelerated": (_Handle, POINTER(c_bool)),
     "LiteRtCreateTensorBufferFromHostMemory": (POINTER(RankedTensorType), c_void_p, c_size_t, c_void_p, _Out),
     "LiteRtDestroyTensorBuffer": (_Handle,),
     "LiteRtRunCompiledModel": (_Handle, c_size_t, c_size_t, _Out, c_size_t, _Out),
@@ -145,10 +147,11 @@ _LONG = frozenset(
 
 
 class Library:
-    """The bound functions and the one environment of this process."""
+    """The bound functions, and the environments of this process."""
 
     def __init__(self, path: Path, version: str) -> None:
         self.version = version
+        self._folder = path.parent
         self._functions: dict[str, Any] = {}
         try:
             releasing, keeping = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
@@ -166,7 +169,7 @@ class Library:
             function.restype = None if name.startswith("LiteRtDestroy") else c_int
             self._functions[name] = function
         self.run = self._functions["LiteRtRunCompiledModel"]
-        self._environment: c_void_p | None = None
+        self._environments: dict[int, c_void_p] = {}
         self._lock = threading.Lock()
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -199,19 +202,22 @@ class Library:
         if handle:
             self._functions[f"LiteRtDestroy{what}"](handle)
 
-    @property
-    def environment(self) -> c_void_p:
-        """The environment, created at the first use and kept: models, options and threads share it."""
+    def environment(self, accelerators: int = CPU) -> c_void_p:
+        """The environment with these accelerators, created at the first use and kept: models and threads share it.
+
+        The CPU has one of its own: looking for GPU libraries takes 4 ms, that for the CPU alone 0.07.
+        """
         with self._lock:
-            if self._environment is None:
-                # CPU alone: looking for GPU and NPU libraries takes 4 ms and tells the terminal about each
-                # one that is not there (0.07 ms and silence without).
-                options = (_EnvironmentOption * 2)(
-                    _EnvironmentOption(_AUTO_REGISTER_ACCELERATORS, _Value(_INTEGER, CPU)),
+            if accelerators not in self._environments:
+                # LiteRT looks for accelerators' libraries here, and by itself only where the system's linker does.
+                folder = ctypes.create_string_buffer(os.fsencode(self._folder))
+                options = (_EnvironmentOption * 3)(
+                    _EnvironmentOption(_AUTO_REGISTER_ACCELERATORS, _Value(_INTEGER, accelerators)),
                     _EnvironmentOption(_MIN_LOGGER_SEVERITY, _Value(_INTEGER, _ERRORS_ONLY)),
+                    _EnvironmentOption(_LIBRARY_FOLDER, _Value(_TEXT, ctypes.addressof(folder))),
                 )
-                self._environment = self.create("LiteRtCreateEnvironment", len(options), options)
-            return self._environment
+                self._environments[accelerators] = self.create("LiteRtCreateEnvironment", len(options), options)
+            return self._environments[accelerators]
 
     def add_text_option(self, options: c_void_p, identifier: bytes, text: str) -> None:
         """Add options of a delegate to the options of a model; ``text`` is TOML, as LiteRT's own binding sends it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
 import math
 import os
 import queue
@@ -21,11 +22,13 @@ from tfpwl.bundle import TensorSpec
 from tfpwl.bundle.version import installed_tflite_level
 from tfpwl.errors import EngineError
 from tfpwl.runtime import litert
-from tfpwl.runtime.engine import Array, LoadedGroup, ModelBytes
+from tfpwl.runtime.engine import Array, Gpu, LoadedGroup, ModelBytes
 from tfpwl.runtime.footprint import loaded_bytes
 from tfpwl.runtime.litert import RankedTensorType
 from tfpwl.runtime.memory import limit_retention
 from tfpwl.runtime.weight_cache import WeightCache
+
+_LOGGER = logging.getLogger(__name__)
 
 # What the library asks of memory that it did not allocate itself; XNNPACK may read a little past the end.
 _ALIGNMENT = 64
@@ -33,9 +36,14 @@ _SLACK = 64
 # Weights in a .tflite file stand at multiples of 16 from its beginning, and are read in place.
 _MODEL_ALIGNMENT = 16
 
+# Of the range of an answer: how far the GPU's may be from the CPU's. Rounding makes 1e-6 of it at fp32 and 0 to 1 step
+# of 255 at int8, LiteRT's faults made 36 %.
+_GPU_TOLERANCE = 0.01
+_FP32_ON_GPU = "precision = 2\n"  # LiteRtDelegatePrecision; by itself LiteRT takes half precision where it can
+
 
 class LiteRtEngine:
-    """The LiteRT C API on the CPU, with XNNPACK; needs a version of ai-edge-litert that the binding was checked with.
+    """The LiteRT C API, with XNNPACK; needs a version of ai-edge-litert that the binding was checked with.
 
     Measured against :class:`InterpreterEngine`: a load in the background does not hold up answers, and a chain of
     files hands its tensors on without copies (docs/performance.md).
@@ -44,16 +52,19 @@ class LiteRtEngine:
         cache_dir: a folder for packed weights (:mod:`tfpwl.runtime.weight_cache`): a file that was packed before is
             mapped instead (create of a 21 MB file: 1 ms instead of 32, but its sum is checked, 15 ms); what is
             missing is packed into it in the background.
+        gpu: whether LiteRT's GPU accelerator runs files, in float32 (desktops: WebGPU over Vulkan, Metal, Direct3D).
+            Each file answers once on the CPU, too, when it is loaded, because LiteRT has computed int8 files wrong on
+            the GPU without an error; what differs does not run there. A GPU that is a program counts as one.
 
     Raises:
         MissingDependencyError: ai-edge-litert is not installed.
         EngineError: it is installed in another version, or broken.
     """
 
-    name = "litert"
-
-    def __init__(self, *, cache_dir: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, *, cache_dir: str | os.PathLike[str] | None = None, gpu: Gpu | str = Gpu.NEVER) -> None:
         self._library = litert.load_library()
+        self._gpu = Gpu(gpu)
+        self.name = "litert" if self._gpu is Gpu.NEVER else "litert-gpu"
         limit_retention()  # 0.1 ms, which no model should wait for
         self.cache = None if cache_dir is None else WeightCache(cache_dir, self._library.version)
 
@@ -70,19 +81,21 @@ class LiteRtEngine:
             sha256: of the content; with it packed weights come from the cache, if the engine has one.
 
         Raises:
-            EngineError: LiteRT refuses the file.
+            EngineError: LiteRT refuses the file, or it has to run on the GPU and does not.
             MemoryError: there is not enough memory.
         """
         if threads < 1:
             raise EngineError(f"Received threads={threads}; expected 1 or more.")
         try:
-            if self.cache is None or sha256 is None:
-                return LiteRtGroup(self._library, model, threads)
-            return self._load_cached(self.cache, model, threads, sha256)
+            group = self._load_on_cpu(model, threads, sha256)
+            return group if self._gpu is Gpu.NEVER else self._move_to_gpu(group, model, threads)
         except EngineError as exc:
             raise EngineError(f"LiteRT cannot load the file ({len(model)} bytes): {exc}") from exc
 
-    def _load_cached(self, cache: WeightCache, model: ModelBytes, threads: int, sha256: str) -> LiteRtGroup:
+    def _load_on_cpu(self, model: ModelBytes, threads: int, sha256: str | None) -> LiteRtGroup:
+        cache = self.cache
+        if cache is None or sha256 is None:
+            return LiteRtGroup(self._library, model, threads)
         packed = cache.find(sha256)
         if packed is not None:
             try:
@@ -93,6 +106,27 @@ class LiteRtEngine:
         group = LiteRtGroup(self._library, model, threads)
         cache.request(sha256, lambda path: LiteRtGroup(self._library, model, 1, path).close())
         return group
+
+    def _move_to_gpu(self, on_cpu: LiteRtGroup, model: ModelBytes, threads: int) -> LiteRtGroup:
+        """The same file on the GPU, where it answers as on the CPU; else ``on_cpu`` or, with ALWAYS, an error."""
+        try:
+            on_gpu = LiteRtGroup(self._library, model, threads, accelerators=litert.GPU)
+            try:
+                _check_same_answer(on_gpu, on_cpu)
+            except BaseException:
+                on_gpu.close()
+                raise
+        except EngineError as exc:
+            if self._gpu is Gpu.IF_PRESENT:
+                _LOGGER.info("A file of %d bytes runs on the CPU: %s", len(model), exc)
+                return on_cpu
+            on_cpu.close()
+            raise EngineError(
+                f"it does not run on the GPU: {exc}. LiteRT may tell more on stderr, such as that it found no "
+                "adapter (a GPU with a driver) or does not support an operator. The engine 'litert' takes the CPU."
+            ) from exc
+        on_cpu.close()
+        return on_gpu
 
     def connect(self, groups: Sequence[LoadedGroup]) -> LiteRtRunner:
         """A runner for groups of this engine, in running order.
@@ -110,7 +144,12 @@ class LiteRtGroup:
     """One file, compiled. A compiled model serves one thread at a time, so ``lock`` guards each run."""
 
     def __init__(
-        self, library: litert.Library, model: ModelBytes, threads: int, packed_path: Path | None = None
+        self,
+        library: litert.Library,
+        model: ModelBytes,
+        threads: int,
+        packed_path: Path | None = None,
+        accelerators: int = litert.CPU,
     ) -> None:
         self._library = library
         self.lock = threading.Lock()
@@ -123,13 +162,12 @@ class LiteRtGroup:
         self._release = weakref.finalize(self, _destroy, library, self._native, content)
         self._release.atexit = False
         try:
-            loaded = library.create(
-                "LiteRtCreateModelFromBuffer", library.environment, content.ctypes.data, content.size
-            )
+            environment = library.environment(accelerators)
+            loaded = library.create("LiteRtCreateModelFromBuffer", environment, content.ctypes.data, content.size)
             self._native.append(("Model", loaded))
             self.input_type, self.input = self._read_end(loaded, "Input")
             self.output_type, self.output = self._read_end(loaded, "Output")
-            self.compiled = self._compile(loaded, threads, packed_path)
+            self.compiled = self._compile(environment, loaded, accelerators, threads, packed_path)
             self._native.append(("CompiledModel", self.compiled))
         except BaseException:
             self._release()
@@ -160,16 +198,20 @@ class LiteRtGroup:
             raise EngineError(f"The {which.lower()} has the free shape {list(found.shape)}; every axis must be fixed.")
         return found, TensorSpec(found.shape, litert.DTYPES[found.element_type], *litert.quantization(library, tensor))
 
-    def _compile(self, model: c_void_p, threads: int, packed_path: Path | None) -> c_void_p:
+    def _compile(
+        self, environment: c_void_p, model: c_void_p, accelerators: int, threads: int, packed_path: Path | None
+    ) -> c_void_p:
         library = self._library
         options = library.create("LiteRtCreateOptions")
         try:
-            library.call("LiteRtSetOptionsHardwareAccelerators", options, litert.CPU)
+            library.call("LiteRtSetOptionsHardwareAccelerators", options, accelerators)
+            if accelerators & litert.GPU:
+                library.add_text_option(options, b"gpu_options", _FP32_ON_GPU)
             text = f"num_threads = {threads}\n"
             if packed_path is not None:
                 text += f'weight_cache_file_path = "{packed_path}"\n'
             library.add_text_option(options, b"xnnpack", text)
-            return library.create("LiteRtCreateCompiledModel", library.environment, model, options)
+            return library.create("LiteRtCreateCompiledModel", environment, model, options)
         finally:
             library.destroy("Options", options)
 
@@ -191,6 +233,20 @@ class LiteRtGroup:
             self._alone = None
             self._model = b""
             self._release()
+
+
+def _check_same_answer(group: LiteRtGroup, reference: LiteRtGroup) -> None:
+    """Raise EngineError where ``group`` answers otherwise than ``reference``, which was loaded from the same file."""
+    x = np.random.default_rng(0).random(group.input.shape, np.float32)
+    dtype = np.dtype(group.input.dtype)
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        x = limits.min + (limits.max - limits.min) * x
+    expected, found = (np.asarray(one(x.astype(dtype)), np.float64) for one in (reference, group))
+    span, largest = np.ptp(expected), np.abs(found - expected).max()
+    # Of whole numbers one is a step of rounding, however small the range.
+    if not largest <= max(_GPU_TOLERANCE * span, 1.0 if group.output.dtype == "int8" else 0.0):
+        raise EngineError(f"its answer there is off by {largest:.3g}, where the CPU's has a range of {span:.3g}")
 
 
 def _destroy(library: litert.Library, native: list[tuple[str, c_void_p]], content: Array) -> None:

@@ -15,7 +15,7 @@ from tfpwl.bundle.version import check_runtime
 from tfpwl.errors import OutOfMemoryError, TfpwlError
 from tfpwl.mix import Mix
 from tfpwl.runtime.changes import Observer, Priority, State
-from tfpwl.runtime.engine import Array, Engine
+from tfpwl.runtime.engine import Array, Engine, Gpu
 from tfpwl.runtime.engines import make_engine
 from tfpwl.runtime.loader import Chain, ChainLoader, OverBudget
 from tfpwl.runtime.memory import limit_retention
@@ -75,7 +75,8 @@ class ProgressiveModel:
         Args:
             path: the bundle's folder or pack, or an open bundle. A folder that :func:`tfpwl.bundle.pull` has not
                 finished opens once its student is there; upgrades fail on files that are missing until they arrive.
-            engine: what loads and runs files, or its name for :func:`make_engine`; the best one here by default.
+            engine: what loads and runs files, or its name for :func:`make_engine`; the best one here by default, on
+                the GPU where the manifest's ``runtime.delegate`` is ``gpu`` and there is one.
             threads: per group; the manifest's ``runtime.threads`` by default.
             budget_bytes: what the loaded files may take, in the sense of :attr:`resident_bytes`, at any time (a swap
                 needs the old files and the new ones); upgrades stop at the best mix that fits. No limit by default.
@@ -98,7 +99,11 @@ class ProgressiveModel:
         bundle = path if isinstance(path, Bundle) else Bundle.open(path, public_key=public_key)
         if bundle is path and public_key is not None:
             bundle.check_signature(public_key)
-        engine = make_engine(engine) if engine is None or isinstance(engine, str) else engine
+        if engine is None:
+            wanted = bundle.manifest.runtime.delegate == "gpu"
+            engine = make_engine(gpu=Gpu.IF_PRESENT if wanted else Gpu.NEVER)
+        elif isinstance(engine, str):
+            engine = make_engine(engine)
         check_runtime(bundle.manifest.requires.tflite_runtime, engine.tflite_level)
         threads = bundle.manifest.runtime.threads if threads is None else threads
         model = cls(bundle, engine, threads, budget_bytes, in_place)

@@ -77,6 +77,9 @@ def measure_phones(
     with ThreadPoolExecutor(len(phones)) as pool:
         futures = [pool.submit(measure, phone) for phone in phones]
         try:
+            # Again and again: Python sees a Ctrl-C that came just before a wait only when that wait ends.
+            while wait(futures, timeout=0.5).not_done:
+                pass
             results = tuple(future.result() for future in futures)
         except BaseException:
             # Interrupted: without their programs the phones' threads come to an end, and clean up as always.
