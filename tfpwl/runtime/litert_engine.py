@@ -112,7 +112,11 @@ class LiteRtEngine:
         try:
             on_gpu = LiteRtGroup(self._library, model, threads, accelerators=litert.GPU)
             try:
-                _check_same_answer(on_gpu, on_cpu)
+                difference, span = compare_answers(on_gpu, on_cpu)
+                if not answers_alike(on_gpu, difference, span):
+                    raise EngineError(
+                        f"its answer there is off by {difference:.3g}, where the CPU's has a range of {span:.3g}"
+                    )
             except BaseException:
                 on_gpu.close()
                 raise
@@ -235,18 +239,20 @@ class LiteRtGroup:
             self._release()
 
 
-def _check_same_answer(group: LiteRtGroup, reference: LiteRtGroup) -> None:
-    """Raise EngineError where ``group`` answers otherwise than ``reference``, which was loaded from the same file."""
+def compare_answers(group: LoadedGroup, reference: LoadedGroup) -> tuple[float, float]:
+    """How far answers to the same noise are apart at most, and the range of the reference's, in the output's units."""
     x = np.random.default_rng(0).random(group.input.shape, np.float32)
     dtype = np.dtype(group.input.dtype)
     if dtype.kind != "f":
         limits = np.iinfo(dtype)
         x = limits.min + (limits.max - limits.min) * x
     expected, found = (np.asarray(one(x.astype(dtype)), np.float64) for one in (reference, group))
-    span, largest = np.ptp(expected), np.abs(found - expected).max()
-    # Of whole numbers one is a step of rounding, however small the range.
-    if not largest <= max(_GPU_TOLERANCE * span, 1.0 if group.output.dtype == "int8" else 0.0):
-        raise EngineError(f"its answer there is off by {largest:.3g}, where the CPU's has a range of {span:.3g}")
+    return float(np.abs(found - expected).max()), float(np.ptp(expected))
+
+
+def answers_alike(group: LoadedGroup, difference: float, span: float) -> bool:
+    """Whether what :func:`compare_answers` found is rounding; of whole numbers one is, however small the range."""
+    return difference <= max(_GPU_TOLERANCE * span, 1.0 if group.output.dtype == "int8" else 0.0)
 
 
 def _destroy(library: litert.Library, native: list[tuple[str, c_void_p]], content: Array) -> None:

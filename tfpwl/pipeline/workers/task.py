@@ -103,7 +103,8 @@ def run_tasks(tasks: Iterable[Task], workers: Workers, on_task: OnTask = lambda 
                 tries[task.name] = tries.get(task.name, 0) + 1
                 on_task("started", task)
                 running[workers.submit(task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # Again and again: Python sees a Ctrl-C that came just before a wait only when that wait ends.
+            for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
                 task = running.pop(future)
                 try:
                     future.result()
