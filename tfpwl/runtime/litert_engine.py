@@ -110,26 +110,33 @@ class LiteRtEngine:
     def _move_to_gpu(self, on_cpu: LiteRtGroup, model: ModelBytes, threads: int) -> LiteRtGroup:
         """The same file on the GPU, where it answers as on the CPU; else ``on_cpu`` or, with ALWAYS, an error."""
         try:
-            on_gpu = LiteRtGroup(self._library, model, threads, accelerators=litert.GPU)
-            try:
-                difference, span = compare_answers(on_gpu, on_cpu)
-                if not answers_alike(on_gpu, difference, span):
-                    raise EngineError(
-                        f"its answer there is off by {difference:.3g}, where the CPU's has a range of {span:.3g}"
-                    )
-            except BaseException:
-                on_gpu.close()
-                raise
+            on_gpu = self._load_on_gpu(on_cpu, model, threads)
         except EngineError as exc:
             if self._gpu is Gpu.IF_PRESENT:
                 _LOGGER.info("A file of %d bytes runs on the CPU: %s", len(model), exc)
                 return on_cpu
             on_cpu.close()
-            raise EngineError(
-                f"it does not run on the GPU: {exc}. LiteRT may tell more on stderr, such as that it found no "
-                "adapter (a GPU with a driver) or does not support an operator. The engine 'litert' takes the CPU."
-            ) from exc
+            raise EngineError(f"it does not run on the GPU: {exc}. The engine 'litert' takes the CPU.") from exc
         on_cpu.close()
+        return on_gpu
+
+    def _load_on_gpu(self, on_cpu: LiteRtGroup, model: ModelBytes, threads: int) -> LiteRtGroup:
+        try:
+            on_gpu = LiteRtGroup(self._library, model, threads, accelerators=litert.GPU)
+        except EngineError as exc:
+            # LiteRT has one status for many reasons.
+            raise EngineError(
+                f"{exc}; it finds no GPU with a driver, or does not support an operator (stderr may say which)"
+            ) from exc
+        try:
+            difference, span = compare_answers(on_gpu, on_cpu)
+            if not answers_alike(on_gpu, difference, span):
+                raise EngineError(
+                    f"its answer there is off by {difference:.3g}, where the CPU's has a range of {span:.3g}"
+                )
+        except BaseException:
+            on_gpu.close()
+            raise
         return on_gpu
 
     def connect(self, groups: Sequence[LoadedGroup]) -> LiteRtRunner:
