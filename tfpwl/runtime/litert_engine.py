@@ -259,7 +259,7 @@ def compare_answers(group: LoadedGroup, reference: LoadedGroup) -> tuple[float, 
 
 def answers_alike(group: LoadedGroup, difference: float, span: float) -> bool:
     """Whether what :func:`compare_answers` found is rounding; of whole numbers one is, however small the range."""
-    return difference <= max(_GPU_TOLERANCE * span, 1.0 if group.output.dtype == "int8" else 0.0)
+    return difference <= max(_GPU_TOLERANCE * span, 0.0 if group.output.dtype.startswith("float") else 1.0)
 
 
 def _destroy(library: litert.Library, native: list[tuple[str, c_void_p]], content: Array) -> None:

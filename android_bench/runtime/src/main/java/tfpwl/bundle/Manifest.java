@@ -30,6 +30,7 @@ public final class Manifest {
     int[] order;
     final List<PathEntry> path = new ArrayList<PathEntry>();
     int threads;
+    String delegate;
     String requiredTflite;
 
     Manifest() {
@@ -110,6 +111,12 @@ public final class Manifest {
     /** Threads per group that the bundle was measured with. */
     public int threads() {
         return threads;
+    }
+
+    /** What the bundle runs best with: {@code xnnpack}, {@code gpu} or another name. */
+    @NotNull
+    public String delegate() {
+        return delegate;
     }
 
     /** The oldest TFLite runtime, in TensorFlow's numbering, that can run every file. */

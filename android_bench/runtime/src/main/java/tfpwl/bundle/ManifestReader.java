@@ -43,7 +43,7 @@ final class ManifestReader {
         }
         Node runtime = root.get("runtime").fields(new String[] {"threads", "delegate"});
         manifest.threads = (int) runtime.get("threads").integer(1, 1024);
-        runtime.get("delegate").text();
+        manifest.delegate = runtime.get("delegate").text();
         Node requires = root.get("requires").fields(new String[] {"tflite_runtime"});
         manifest.requiredTflite = requires.get("tflite_runtime").matching(VERSION, "a version such as '2.16.0'");
         checkQuantization(root.maybe("quantization"), manifest.precision);

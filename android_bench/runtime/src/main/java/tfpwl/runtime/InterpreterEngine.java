@@ -17,9 +17,12 @@ public final class InterpreterEngine implements Engine {
     /** Whether files run on the GPU. Its numbers differ from the CPU's in the last digits. */
     public enum Gpu {
         NEVER,
-        /** Where the app has {@code tensorflow-lite-gpu} and the device's driver takes the file; else the CPU. */
+        /**
+         * Where the app has {@code tensorflow-lite-gpu}, the device's driver takes the file and answers as the CPU
+         * does; else the CPU.
+         */
         IF_PRESENT,
-        /** A file that the GPU does not take fails to load. */
+        /** A file that the GPU does not take, or answers otherwise than the CPU, fails to load. */
         ALWAYS
     }
 
@@ -67,13 +70,7 @@ public final class InterpreterEngine implements Engine {
     public LoadedGroup load(@NotNull final ByteBuffer model, final int threads) {
         if (gpu != Gpu.NEVER) {
             try {
-                // OpenGL's delegate runs only in the thread that made it; answers come from any.
-                return new ThreadBoundGroup(new Callable<LoadedGroup>() {
-                    @Override
-                    public LoadedGroup call() {
-                        return loadWithDelegate(model, threads);
-                    }
-                });
+                return loadOnGpu(model, threads);
             } catch (EngineException exc) {
                 if (gpu == Gpu.ALWAYS) {
                     throw exc;
@@ -82,6 +79,32 @@ public final class InterpreterEngine implements Engine {
             }
         }
         return new InterpreterGroup(model, threads, null);
+    }
+
+    /** The file on the GPU, after it has answered as on the CPU. */
+    private LoadedGroup loadOnGpu(final ByteBuffer model, final int threads) {
+        // OpenGL's delegate runs only in the thread that made it; answers come from any.
+        LoadedGroup onGpu = new ThreadBoundGroup(new Callable<LoadedGroup>() {
+            @Override
+            public LoadedGroup call() {
+                return loadWithDelegate(model, threads);
+            }
+        });
+        boolean good = false;
+        try {
+            LoadedGroup onCpu = new InterpreterGroup(model, threads, null);
+            try {
+                SameAnswers.check(this, onGpu, onCpu);
+            } finally {
+                onCpu.close();
+            }
+            good = true;
+        } finally {
+            if (!good) {
+                onGpu.close();
+            }
+        }
+        return onGpu;
     }
 
     private static LoadedGroup loadWithDelegate(ByteBuffer model, int threads) {

@@ -13,7 +13,10 @@ public final class ModelOptions {
     int threads;
     boolean inPlace = true;
 
-    /** What loads and runs files; TFLite's interpreter on the CPU by default. */
+    /**
+     * What loads and runs files; TFLite's interpreter by default, on the GPU where the manifest's
+     * {@code runtime.delegate} is {@code gpu} and there is one, else on the CPU.
+     */
     @NotNull
     public ModelOptions engine(@NotNull Engine chosen) {
         engine = chosen;

@@ -102,7 +102,12 @@ public final class ProgressiveModel implements Closeable {
     @NotNull
     public static ProgressiveModel open(@NotNull Bundle bundle, @NotNull ModelOptions options) {
         Engine engine = options.engine;
-        return new ProgressiveModel(bundle, engine == null ? new InterpreterEngine() : engine, options);
+        if (engine == null) {
+            boolean wanted = bundle.manifest().delegate().equals("gpu");
+            engine = new InterpreterEngine(
+                    wanted ? InterpreterEngine.Gpu.IF_PRESENT : InterpreterEngine.Gpu.NEVER);
+        }
+        return new ProgressiveModel(bundle, engine, options);
     }
 
     /**

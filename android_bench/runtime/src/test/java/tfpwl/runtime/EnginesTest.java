@@ -1,14 +1,21 @@
 package tfpwl.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.File;
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import tfpwl.EngineException;
 import tfpwl.Mix;
 import tfpwl.RuntimeTooOldException;
@@ -40,6 +47,27 @@ class EnginesTest {
         LoadedGroup group = new InterpreterEngine(InterpreterEngine.Gpu.IF_PRESENT).load(student(), 1);
         assertEquals("float32 [1, 6, 6, 3]", group.output().toString());
         group.close();
+    }
+
+    @Test
+    void aBundleMayAskForTheGpuAndOpensWithoutOne(@TempDir Path folder) throws IOException {
+        assumeTrue(!GatedEngine.isLiteRt(), "the CPU needs TFLite's library");
+        GatedEngine.real();
+        for (File file : Fixtures.bundle("fp32").listFiles()) {
+            Files.copy(file.toPath(), folder.resolve(file.getName()));
+        }
+        Path manifest = folder.resolve("manifest.json");
+        String text = new String(Files.readAllBytes(manifest), StandardCharsets.UTF_8);
+        Files.write(manifest, text.replace("\"delegate\": \"xnnpack\"", "\"delegate\": \"gpu\"")
+                .getBytes(StandardCharsets.UTF_8));
+        float[] x = Fixtures.inputs()[0];
+        ProgressiveModel model = ProgressiveModel.open(folder.toFile());
+        ProgressiveModel onCpu = ProgressiveModel.open(Fixtures.bundle("fp32"));
+        assertEquals("gpu", model.bundle().manifest().delegate());
+        assertEquals("xnnpack", onCpu.bundle().manifest().delegate());
+        assertArrayEquals(onCpu.predict(x), model.predict(x));
+        model.close();
+        onCpu.close();
     }
 
     @Test
