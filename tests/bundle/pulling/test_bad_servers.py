@@ -1,7 +1,5 @@
 """Servers that answer something else, refuse, or say nothing; and what is no address of a bundle."""
 
-import time
-
 import pytest
 from tiny_contents import STUDENT, TEACHER, contents
 from web_server import compressed, endless, instead, silent, status
@@ -82,11 +80,8 @@ def test_refusals_of_the_server_are_told_at_once(server, folder, name, fault, re
 
 def test_a_silent_server_is_given_up(server, folder):
     server.faults[STUDENT[0]] = [silent]
-    started = time.monotonic()
     with pytest.raises(PullError, match="no byte arrived in time; gave up after 1 tries"):
         pull(server.url, folder, timeout=0.2, retries=0)
-    # Sooner than the server speaks again; not a measurement.
-    assert time.monotonic() - started < 1.4
 
 
 def test_nobody_at_the_address(server, folder):

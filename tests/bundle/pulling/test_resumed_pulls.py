@@ -115,7 +115,7 @@ def test_a_killed_pull_is_taken_up_again(server, folder, tiny_bundle):
     def hold(handler, data):
         handler.answer(data, cut=600)
         handler.wfile.flush()
-        time.sleep(1.0)
+        server.closing.wait(60)
         return True
 
     server.faults[TEACHER[2]] = [hold]

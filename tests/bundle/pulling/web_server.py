@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +26,7 @@ class WebServer(ThreadingHTTPServer):
         self.faults: dict[str, list[Fault]] = {}
         self.ranges = True
         self.log: list[tuple[str, str | None]] = []
+        self.closing = threading.Event()
         self.tls = certificate is not None
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -43,6 +43,7 @@ class WebServer(ThreadingHTTPServer):
         return [name for name, _ in self.log]
 
     def close(self) -> None:
+        self.closing.set()
         self.shutdown()
         self._thread.join()
         self.server_close()
@@ -129,11 +130,11 @@ def endless(handler: Handler, data: bytes) -> bool:
 
 
 def silent(handler: Handler, data: bytes) -> bool:
-    """Headers, then nothing for longer than the tests' time limit."""
+    """Headers, then nothing until the server closes."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(data)))
     handler.end_headers()
-    time.sleep(1.5)
+    handler.server.closing.wait(60)
     return True
 
 
