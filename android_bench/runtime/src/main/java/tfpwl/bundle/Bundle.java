@@ -83,7 +83,7 @@ public final class Bundle {
                 file.close();
             }
         } catch (IOException exc) {
-            throw new BundleException(root + ": " + exc.getMessage() + "; it cannot be read.", exc);
+            throw new BundleException(root + ": " + exc + "; it cannot be read.", exc);
         }
     }
 
@@ -103,7 +103,7 @@ public final class Bundle {
         try {
             channel.read(mark, offset);
         } catch (IOException exc) {
-            throw new BundleException(name + ": " + exc.getMessage() + "; it cannot be read.", exc);
+            throw new BundleException(name + ": " + exc + "; it cannot be read.", exc);
         }
         if (length < 4 || mark.getInt(0) != 0x504b0304) {
             throw notABundle(name);
@@ -136,6 +136,20 @@ public final class Bundle {
     /** Whether there is a signature; only opening with a key tells whether it is right. */
     public boolean isSigned() {
         return store.has(Store.SIGNATURE);
+    }
+
+    /**
+     * Check the signature of a bundle that is open already.
+     *
+     * @throws SignatureException it is missing or wrong
+     * @throws ManifestException the manifest is no longer the one that was read
+     */
+    public void checkSignature(@NotNull PublicKey key) {
+        byte[] text = readManifest();
+        if (!Digests.sha256(ByteBuffer.wrap(text)).equals(manifestSha256)) {
+            throw new ManifestException(root + "/" + Store.MANIFEST + " was changed since it was read. Open it again.");
+        }
+        key.check(text, readSignature());
     }
 
     /** The files that have not arrived yet, in the order they are needed; none in a whole bundle. */

@@ -7,6 +7,7 @@ import java.io.InputStream;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.FileChannel;
 import java.util.Collections;
 import tfpwl.IntegrityException;
@@ -14,6 +15,7 @@ import tfpwl.IntegrityException;
 /** Plain files in a folder; links, pipes and folders are refused. */
 final class FolderStore extends Store {
     private static final int CHUNK = 1 << 16;
+    private static final String INTERRUPTED = "The thread was interrupted, nothing is wrong with the file; try again.";
 
     private final File root;
 
@@ -119,7 +121,8 @@ final class FolderStore extends Store {
     }
 
     private IntegrityException unreadable(File file, IOException exc) {
-        return new IntegrityException(file + ": " + exc + "; it cannot be read. " + advice(), exc);
+        return new IntegrityException(file + ": " + exc + "; it cannot be read. "
+                + (exc instanceof ClosedByInterruptException ? INTERRUPTED : advice()), exc);
     }
 
     private String advice() {

@@ -6,8 +6,8 @@ import org.jetbrains.annotations.NotNull;
 public interface ChangeListener {
     /**
      * Called after a change, one at a time and in the order of the changes, in the thread that changes the mix; so it
-     * should be short, and hand over to the main thread what touches views. It may use the model, but not wait for the
-     * change that called it. What it throws is logged, not passed on.
+     * should be short, and hand over to the main thread what touches views. It may use the model, but not wait for a
+     * change. What it throws is logged, not passed on.
      */
     void onChange(@NotNull Change change);
 }

@@ -9,6 +9,7 @@ import org.jetbrains.annotations.NotNull;
 import org.tensorflow.lite.Delegate;
 import org.tensorflow.lite.TensorFlowLite;
 import tfpwl.EngineException;
+import tfpwl.OutOfMemoryException;
 
 /** TensorFlow Lite's {@code Interpreter}, on the CPU with XNNPACK or, where asked for, on the GPU. */
 public final class InterpreterEngine implements Engine {
@@ -73,7 +74,11 @@ public final class InterpreterEngine implements Engine {
                 return loadOnGpu(model, threads);
             } catch (EngineException exc) {
                 if (gpu == Gpu.ALWAYS) {
-                    throw exc;
+                    if (exc instanceof OutOfMemoryException) {
+                        throw exc;
+                    }
+                    throw new EngineException(exc.getMessage()
+                            + " (The file has to run on the GPU; Gpu.IF_PRESENT takes the CPU instead.)", exc);
                 }
                 LOGGER.log(Level.INFO, "The CPU takes the place of the GPU: {0}", exc.getMessage());
             }
@@ -109,11 +114,14 @@ public final class InterpreterEngine implements Engine {
 
     private static LoadedGroup loadWithDelegate(ByteBuffer model, int threads) {
         Delegate delegate = GpuDelegates.make();
+        LoadedGroup group = null;
         try {
-            return new InterpreterGroup(model, threads, delegate);
-        } catch (EngineException exc) {
-            GpuDelegates.close(delegate);
-            throw exc;
+            group = new InterpreterGroup(model, threads, delegate);
+            return group;
+        } finally {
+            if (group == null) {
+                GpuDelegates.close(delegate);
+            }
         }
     }
 

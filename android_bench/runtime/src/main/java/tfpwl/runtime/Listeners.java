@@ -6,6 +6,7 @@ import java.util.Queue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.logging.Level;
 import java.util.logging.Logger;
+import org.jetbrains.annotations.Nullable;
 
 /** Tells of changes one at a time and in the order of the changes, whatever thread made them. */
 final class Listeners {
@@ -14,6 +15,7 @@ final class Listeners {
     private final List<ChangeListener> all = new CopyOnWriteArrayList<ChangeListener>();
     private final Queue<Change> changes = new ArrayDeque<Change>();
     private boolean delivering;
+    @Nullable private volatile Thread teller;
 
     void add(ChangeListener listener) {
         all.add(listener);
@@ -52,19 +54,28 @@ final class Listeners {
         }
     }
 
+    /** Whether this thread is in a listener. */
+    boolean isTelling() {
+        return teller == Thread.currentThread();
+    }
+
     private void tell(Change change) {
+        teller = Thread.currentThread();
         for (ChangeListener listener : all) {
             try {
                 listener.onChange(change);
-            } catch (RuntimeException exc) {
-                // The app's code: its mistake must neither end the upgrade nor get lost.
+            } catch (Exception exc) {
+                // The app's code, and Kotlin's throws checked ones undeclared: its mistake must neither end the upgrade
+                // nor get lost.
                 LOGGER.log(Level.WARNING, "A listener failed for " + change, exc);
             }
         }
+        teller = null;
     }
 
     private synchronized void stopDelivering() {
         delivering = false;
+        teller = null;
     }
 
     private synchronized Change next() {

@@ -49,21 +49,23 @@ public final class ProgressiveModel implements Closeable {
         Manifest manifest = bundle.manifest();
         TfliteLevel.check(manifest.requiredTflite(), engine.tfliteLevel());
         this.bundle = bundle;
-        this.ownExecutor = options.executor == null ? makeExecutor() : null;
-        Executor executor = options.executor == null ? ownExecutor : options.executor;
         int threads = options.threads == 0 ? manifest.threads() : options.threads;
+        // Native threads get the priority of the one that makes them, and the engine's own would keep it for answers.
+        this.ownExecutor = options.executor == null
+                ? makeExecutor(threads == 1 ? LOADER_PRIORITY : Thread.NORM_PRIORITY) : null;
+        Executor executor = options.executor == null ? ownExecutor : options.executor;
         this.switcher = new Switcher(new ChainLoader(bundle, engine, threads, options.inPlace),
                 Mix.allStudent(manifest.numGroups()), executor);
         this.predictor = new Predictor(switcher, manifest.input().tensor, manifest.output().tensor);
     }
 
-    private static ThreadPoolExecutor makeExecutor() {
+    private static ThreadPoolExecutor makeExecutor(final int priority) {
         ThreadPoolExecutor executor = new ThreadPoolExecutor(1, 1, IDLE_SECONDS, TimeUnit.SECONDS,
                 new LinkedBlockingQueue<Runnable>(), new ThreadFactory() {
                     @Override
                     public Thread newThread(@NotNull Runnable work) {
                         Thread thread = new Thread(work, "tfpwl-upgrade");
-                        thread.setPriority(LOADER_PRIORITY);
+                        thread.setPriority(priority);
                         thread.setDaemon(true);
                         return thread;
                     }
@@ -92,15 +94,24 @@ public final class ProgressiveModel implements Closeable {
      */
     @NotNull
     public static ProgressiveModel open(@NotNull File path, @NotNull ModelOptions options) {
-        return open(Bundle.open(path, options.publicKey), options);
+        return load(Bundle.open(path, options.publicKey), options);
     }
 
     /**
-     * Load the student of an open bundle; {@link ModelOptions#publicKey} is not looked at, as the bundle was opened
-     * before.
+     * Load the student of an open bundle.
+     *
+     * @throws tfpwl.SignatureException {@link ModelOptions#publicKey} demands a signature that is missing or wrong
+     * @throws TfpwlException see {@link #open(File, ModelOptions)}
      */
     @NotNull
     public static ProgressiveModel open(@NotNull Bundle bundle, @NotNull ModelOptions options) {
+        if (options.publicKey != null) {
+            bundle.checkSignature(options.publicKey);
+        }
+        return load(bundle, options);
+    }
+
+    private static ProgressiveModel load(Bundle bundle, ModelOptions options) {
         Engine engine = options.engine;
         if (engine == null) {
             boolean wanted = bundle.manifest().delegate().equals("gpu");

@@ -39,8 +39,8 @@ final class SameAnswers {
             double difference = Math.abs(number(found, output.dtype, i) - right);
             least = Math.min(least, right);
             most = Math.max(most, right);
-            // Not Math.max alone: what is no number stays so.
-            off = difference <= off ? off : difference;
+            // Of a NaN and a number Math.max is NaN, so that one that is no number is not forgotten.
+            off = Math.max(off, difference);
         }
         // Of whole numbers one is a step of rounding, however small the range.
         double allowed = Math.max(TOLERANCE * (most - least), output.dtype.startsWith("float") ? 0 : 1);

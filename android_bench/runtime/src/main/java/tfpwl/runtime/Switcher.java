@@ -68,7 +68,8 @@ final class Switcher {
                 }
             });
         } catch (RejectedExecutionException exc) {
-            TfpwlException error = new EngineException("The executor takes no work: " + exc.getMessage(), exc);
+            TfpwlException error = state == State.CLOSED ? closedError() : new EngineException(
+                    "The executor takes no work: " + exc.getMessage(), exc);
             fail(next, error);
             next.done.countDown();
             throw error;
@@ -107,8 +108,9 @@ final class Switcher {
     boolean await(long timeoutMs) throws InterruptedException {
         long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeoutMs);
         for (Job now = job; now != null && now.done.getCount() > 0; now = job) {
-            if (now.thread == Thread.currentThread()) {
-                throw new IllegalStateException("await() was called by a listener of the change it would wait for.");
+            if (listeners.isTelling()) {
+                // The change may be waiting for the very thread that this listener keeps.
+                throw new IllegalStateException("await() was called by a listener; return first.");
             }
             if (!now.done.await(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
                 return false;

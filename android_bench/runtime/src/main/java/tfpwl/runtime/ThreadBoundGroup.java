@@ -9,6 +9,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ThreadFactory;
 import org.jetbrains.annotations.NotNull;
 import tfpwl.EngineException;
+import tfpwl.OutOfMemoryException;
 import tfpwl.bundle.TensorSpec;
 
 /**
@@ -22,6 +23,8 @@ final class ThreadBoundGroup implements LoadedGroup {
         public Thread newThread(@NotNull Runnable work) {
             Thread made = new Thread(work, "tfpwl-gpu");
             made.setDaemon(true);
+            // Not that of the thread that loads: the group answers here, too.
+            made.setPriority(Thread.NORM_PRIORITY);
             return made;
         }
     });
@@ -54,6 +57,10 @@ final class ThreadBoundGroup implements LoadedGroup {
                     Throwable cause = exc.getCause();
                     if (cause instanceof EngineException) {
                         throw (EngineException) cause;
+                    }
+                    if (cause instanceof OutOfMemoryError) {
+                        throw new OutOfMemoryException("Not enough memory (" + cause.getMessage()
+                                + "). Free some and try again.", cause);
                     }
                     throw new EngineException("The engine failed with " + cause, cause);
                 }

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 import tfpwl.EngineException;
 import tfpwl.Mix;
 import tfpwl.RuntimeTooOldException;
+import tfpwl.SignatureException;
 import tfpwl.bundle.Bundle;
 import tfpwl.bundle.Fixtures;
 import tfpwl.bundle.TensorSpec;
@@ -68,6 +69,15 @@ class EnginesTest {
         assertArrayEquals(onCpu.predict(x), model.predict(x));
         model.close();
         onCpu.close();
+    }
+
+    @Test
+    void aKeyIsDemandedOfAnOpenBundleToo() {
+        ModelOptions options = new ModelOptions().engine(GatedEngine.real());
+        Bundle open = Bundle.open(Fixtures.bundle("fp32.tfpwl"));
+        assertThrows(SignatureException.class,
+                () -> ProgressiveModel.open(open, options.publicKey(Fixtures.key("other"))));
+        ProgressiveModel.open(open, options.publicKey(Fixtures.key("right"))).close();
     }
 
     @Test

@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import tfpwl.EngineException;
 import tfpwl.Mix;
 import tfpwl.bundle.Bundle;
@@ -45,6 +45,20 @@ class SameAnswersTest {
             }
         };
         check(off, right, alike);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 107})
+    void oneThatIsNoNumberIsEnough(int place) {
+        Bundle bundle = Bundle.open(Fixtures.bundle("fp32"));
+        LoadedGroup right = engine.load(bundle.read(bundle.manifest().chain(Mix.of("SSS")).get(0), false), 1);
+        LoadedGroup off = new Changed(right) {
+            @Override
+            void change(ByteBuffer answer) {
+                answer.putFloat(4 * place, Float.NaN);
+            }
+        };
+        check(off, right, false);
     }
 
     @ParameterizedTest

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -209,6 +210,41 @@ class SwitchingTest {
         model.upgrade();
         await();
         assertEquals(State.COMPLETE, model.state());
+    }
+
+    /** As Kotlin's listeners do, which declare nothing. */
+    @SuppressWarnings("unchecked")
+    private static <E extends Exception> void throwUndeclared(Exception exc) throws E {
+        throw (E) exc;
+    }
+
+    @Test
+    void aListenerThatThrowsACheckedExceptionEndsNothing() throws Exception {
+        model.addListener(change -> SwitchingTest.<RuntimeException>throwUndeclared(new IOException("planned")));
+        model.upgrade();
+        await();
+        assertEquals(State.COMPLETE, model.state());
+    }
+
+    @Test
+    void aListenerThatWaitsForAChangeOfItsOwnMakingIsStopped() throws Exception {
+        AtomicReference<Throwable> thrown = new AtomicReference<>();
+        model.addListener(change -> {
+            if (change.state == State.COMPLETE) {
+                model.downgrade();
+                try {
+                    model.await(60, TimeUnit.SECONDS);
+                } catch (Throwable exc) {
+                    thrown.set(exc);
+                }
+            }
+        });
+        model.upgrade();
+        await();
+        while (!model.mix().toString().equals("SSS")) {
+            await();
+        }
+        assertSame(IllegalStateException.class, thrown.get().getClass());
     }
 
     @Test
