@@ -59,7 +59,7 @@ def test_runtime_that_does_not_work_exits_1(tfpwl, monkeypatch):
         ("import os; os.kill(os.getpid(), 4)", "crashed the runtime \\(signal 4\\)"),
         ("raise ImportError('no libc')", "could not be run: ImportError: no libc"),
         ("print(3.0, 1)", "gave 3.0; expected 4.0"),
-        ("import time; time.sleep(60)", "could not be run: .*timed out"),
+        ("import time; time.sleep(60)", "has not been run within 2 s"),
     ],
 )
 def test_probe_says_what_happened_to_the_child(monkeypatch, script, message):
@@ -74,7 +74,7 @@ def test_a_machine_without_a_gpu_is_no_error(tfpwl, monkeypatch):
     monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere/none.json")
     result = tfpwl("doctor")
     assert result.code == 0
-    assert "a tiny file could not be run: LiteRT finds no GPU that it can use" in " ".join(result.out.split())
+    assert "it finds no GPU with a driver, or does not support an operator" in " ".join(result.out.split())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfpwl.bundle import RuntimeHints, TensorSpec, update_manifest
@@ -144,6 +145,21 @@ def test_an_answer_that_differs_is_a_fault_and_one_that_is_rounded_is_not(tiny_f
     assert answers_alike(right, difference, span) is alike
     # float32 keeps five digits of a hundredth.
     assert difference == pytest.approx(abs(factor - 1) * span, rel=1e-4, nan_ok=True)
+
+
+def test_a_single_number_is_measured_by_its_size():
+    class One:
+        input, output = TensorSpec((1, 1), "float32"), TensorSpec((1, 1), "float32")
+
+        def __init__(self, answer):
+            self.answer = answer
+
+        def __call__(self, x):
+            return np.full((1, 1), self.answer, np.float32)
+
+    assert compare_answers(One(2.0), One(-2.0)) == (4.0, 2.0)
+    assert answers_alike(One(0), *compare_answers(One(2.01), One(2.0)))
+    assert not answers_alike(One(0), *compare_answers(One(2.03), One(2.0)))
 
 
 def test_a_step_of_rounding_is_none_however_small_the_range():

@@ -82,7 +82,7 @@ def profile_host(
     ] + [Setting(bundle, 1, GPU) for bundle in bundles]
     samples: list[Sample] = []
     notes: list[str] = []
-    left_out: set[str] = set()
+    left_out: list[Setting] = []
     done = 0
     for number in range(repeats):
         turn = number % len(settings)
@@ -90,14 +90,15 @@ def profile_host(
             if on_progress is not None:
                 on_progress(done, repeats * len(settings), str(setting))
             done += 1
-            if str(setting) in left_out:
+            if setting in left_out:
                 continue
             try:
                 samples.append(_measure(setting, engines[setting.delegate], seconds))
             except TfpwlError as exc:
                 if setting.delegate == CPU:
                     raise
-                left_out.add(str(setting))
+                left_out.append(setting)
+                samples = [sample for sample in samples if sample.setting != setting]
                 # In one line, as a profile has its notes.
                 notes.append(f"{setting} was left out: {' '.join(str(exc).split())[:_MAX_WORDS]}")
     machine = replace(machine, stolen=stolen_share(ticks, cpu_times()))

@@ -37,8 +37,8 @@ from tfpwl.errors import EngineError
 from tfpwl.runtime import LiteRtEngine
 try:
     group = LiteRtEngine(gpu="always").load(sys.stdin.buffer.read())
-except EngineError:
-    sys.exit("LiteRT finds no GPU that it can use")
+except EngineError as exc:
+    sys.exit(" ".join(str(exc).split()))
 print(float(group(np.array([[1.0, 2.0]], np.float32))[0, 0]), 1)
 """
 _ANSWER = 4.0
@@ -67,7 +67,9 @@ def _run(script: str, timeout_s: float) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-c", script], input=model, capture_output=True, timeout=timeout_s, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
+    except subprocess.TimeoutExpired:
+        return 0, f"a tiny file has not been run within {timeout_s:g} s"
+    except OSError as exc:
         return 0, f"a tiny file could not be run: {exc}"
     if done.returncode < 0:
         return 0, f"a tiny file crashed the runtime (signal {-done.returncode}); is this build made for this CPU?"

@@ -228,7 +228,7 @@ class Library:
         opaque = self.create("LiteRtCreateOpaqueOptions", identifier, payload, free)
         try:
             self.call("LiteRtAddOpaqueOptions", options, opaque)
-        except BaseException:
+        except (EngineError, MemoryError):  # and not Ctrl-C: they may belong to the other options by then
             self.destroy("OpaqueOptions", opaque)
             raise
 

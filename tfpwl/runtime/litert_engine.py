@@ -111,11 +111,14 @@ class LiteRtEngine:
         """The same file on the GPU, where it answers as on the CPU; else ``on_cpu`` or, with ALWAYS, an error."""
         try:
             on_gpu = self._load_on_gpu(on_cpu, model, threads)
-        except EngineError as exc:
+        except (EngineError, MemoryError) as exc:
             if self._gpu is Gpu.IF_PRESENT:
-                _LOGGER.info("A file of %d bytes runs on the CPU: %s", len(model), exc)
+                reason = str(exc) or "there is not enough memory"
+                _LOGGER.info("A file of %d bytes runs on the CPU: %s", len(model), reason)
                 return on_cpu
             on_cpu.close()
+            if isinstance(exc, MemoryError):
+                raise
             raise EngineError(f"it does not run on the GPU: {exc}. The engine 'litert' takes the CPU.") from exc
         on_cpu.close()
         return on_gpu
@@ -247,14 +250,17 @@ class LiteRtGroup:
 
 
 def compare_answers(group: LoadedGroup, reference: LoadedGroup) -> tuple[float, float]:
-    """How far answers to the same noise are apart at most, and the range of the reference's, in the output's units."""
+    """How far answers to the same noise are apart at most, and the range of the reference's, in the output's units.
+
+    Where all numbers of the reference are equal, as a single one is, their size takes the range's place.
+    """
     x = np.random.default_rng(0).random(group.input.shape, np.float32)
     dtype = np.dtype(group.input.dtype)
     if dtype.kind != "f":
         limits = np.iinfo(dtype)
         x = limits.min + (limits.max - limits.min) * x
     expected, found = (np.asarray(one(x.astype(dtype)), np.float64) for one in (reference, group))
-    return float(np.abs(found - expected).max()), float(np.ptp(expected))
+    return float(np.abs(found - expected).max()), float(np.ptp(expected) or np.abs(expected).max())
 
 
 def answers_alike(group: LoadedGroup, difference: float, span: float) -> bool:

@@ -98,9 +98,20 @@ class ChainLoader:
         """A chain of loaded files in running order.
 
         Raises:
-            EngineError: a file does not take what the one before it gives.
+            OutOfMemoryError: there is not enough memory for the tensors between the files.
+            EngineError: a file does not take what the one before it gives, or the engine fails.
         """
-        return Chain(mix, tuple(steps), self._engine.connect([step.group for step in steps]))
+        try:
+            return Chain(mix, tuple(steps), self._engine.connect([step.group for step in steps]))
+        except TfpwlError:
+            raise
+        except MemoryError as exc:
+            reason = f"Not enough memory to connect the files of {mix}. Free some and try again."
+            raise OutOfMemoryError(reason) from exc
+        except Exception as exc:
+            # As in load: foreign code.
+            reason = f"{type(exc).__name__}: {exc}"
+            raise EngineError(f"The engine {self._engine.name!r} cannot connect the files of {mix}: {reason}") from exc
 
     def _load_within(self, entries: list[FileEntry], budget: int, warm_up: bool) -> list[Step]:
         """Load files one after another, as long as they fit: a file is read to know what it takes, then loaded."""

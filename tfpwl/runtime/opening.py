@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import threading
 import time
 import traceback
 from collections import deque
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tfpwl.bundle import FileEntry
-from tfpwl.errors import EngineError, TfpwlError
+from tfpwl.errors import ClosedError, EngineError, TfpwlError
 from tfpwl.runtime.engine import Array, ModelBytes
 from tfpwl.runtime.loader import Step
 
@@ -21,8 +20,39 @@ Load = Callable[[FileEntry, ModelBytes], Step]
 Ended = Callable[[tuple[Step, ...], TfpwlError | None], None]
 
 
+_LOOK_AGAIN_S = 0.1
+
+
 class Superseded(Exception):
     """The chain that was opened answers by now; no fault, so no TfpwlError."""
+
+
+class _Latch:
+    """Opens once. Ctrl-C in the middle of an Event can leave its lock held, and others wait for ever."""
+
+    __slots__ = ("_lock", "is_open")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        self.is_open = True
+        with suppress(RuntimeError):  # it is open already
+            self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_open:
+            left = _LOOK_AGAIN_S if deadline is None else min(_LOOK_AGAIN_S, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            # Now and then: a Ctrl-C between these two keeps the lock from the next one.
+            if self._lock.acquire(timeout=left):
+                with suppress(RuntimeError):
+                    self._lock.release()
+        return True
 
 
 class Opening:
@@ -53,15 +83,16 @@ class Opening:
         # Guards what follows; held for a few assignments.
         self._guard = _thread.allocate_lock()
         self._unread = sorted(entries, key=lambda entry: entry.bytes)
-        self._num_loading = 0
+        # One for each call of _load_all that has begun a file.
+        self._loading: set[object] = set()
         self._steps: dict[str, Step] = {}
         self._error: TfpwlError | None = None
         self._is_over = False
         # Held while a file is loaded: LiteRT packs the weights of one model at a time, whatever its environment, and
         # where two of its threads meet for the first time it sleeps for 3 ms, to measure the processor's clock.
         self._packing = _thread.allocate_lock()
-        self._arrived = {entry.file: threading.Event() for entry in entries}
-        self._ended = threading.Event()
+        self._arrived = {entry.file: _Latch() for entry in entries}
+        self._ended = _Latch()
 
     def start(self) -> None:
         """Begin to load in another thread; where the system has none left, load here.
@@ -104,8 +135,11 @@ class Opening:
         """Begin no more files, and wait until no thread loads any."""
         with self._guard:
             self._unread.clear()
-            self._error = self._error or EngineError("The model was closed while it was opened.")
-        self._leave(0)
+            self._error = self._error or ClosedError(
+                "This ProgressiveModel was closed while it was opened; open the bundle again with "
+                "ProgressiveModel.open()."
+            )
+        self._leave(None)
         self._ended.wait()
 
     def __call__(self, x: Array) -> Array:
@@ -150,13 +184,12 @@ class Opening:
         While another thread packs, ``meanwhile`` is done and what comes next is read.
         """
         begun: deque[tuple[FileEntry, ModelBytes]] = deque()
-        num_taken = 0
+        mine = object()
         # Also after Ctrl-C in the middle: others wait for these files.
         error: TfpwlError | None = EngineError("The load of the bundle was interrupted. Open it again.")
         try:
-            while (entry := self._take(which)) is not None or begun:
+            while (entry := self._take(which, mine)) is not None or begun:
                 if entry is not None:
-                    num_taken += 1
                     begun.append((entry, self._read(entry)))
                 if self._packing.locked():
                     if meanwhile is not None:
@@ -168,28 +201,34 @@ class Opening:
         except TfpwlError as exc:
             error = exc
         finally:
-            if num_taken:
-                self._leave(num_taken, error)
+            if mine in self._loading:
+                try:
+                    self._leave(mine, error)
+                except KeyboardInterrupt:
+                    # It came before anything was said: others would wait for ever.
+                    self._leave(mine, error)
+                    raise
 
     def _load_one(self, entry: FileEntry, content: ModelBytes) -> None:
         with self._packing:
             self._steps[entry.file] = self._load(entry, content)
-        self._arrived[entry.file].set()
+        self._arrived[entry.file].open()
 
-    def _take(self, which: int) -> FileEntry | None:
+    def _take(self, which: int, whose: object) -> FileEntry | None:
         with self._guard:
             if not self._unread:
                 return None
-            self._num_loading += 1
+            # First, as Ctrl-C may come between the two: a file that is lost must not be waited for.
+            self._loading.add(whose)
             return self._unread.pop(which)
 
-    def _leave(self, num_files: int, error: TfpwlError | None = None) -> None:
+    def _leave(self, whose: object, error: TfpwlError | None = None) -> None:
         with self._guard:
-            self._num_loading -= num_files
+            self._loading.discard(whose)
             if error is not None:
                 self._error = self._error or error
                 self._unread.clear()
-            if self._unread or self._num_loading or self._is_over:
+            if self._unread or self._loading or self._is_over:
                 return
             self._is_over = True
         self._end()
@@ -204,11 +243,14 @@ class Opening:
             self._steps = {}
             if self._error is not None:
                 # Who keeps the error keeps its frames; they should not keep files and groups, too.
-                traceback.clear_frames(self._error.__traceback__)
+                reason: BaseException | None = self._error
+                while reason is not None:
+                    traceback.clear_frames(reason.__traceback__)
+                    reason = reason.__cause__
                 self._tell((), self._error)
         finally:
-            self._ended.set()
+            self._ended.open()
             for arrived in self._arrived.values():
-                arrived.set()
+                arrived.open()
             atexit.unregister(self.cancel)
         self._afterwards()

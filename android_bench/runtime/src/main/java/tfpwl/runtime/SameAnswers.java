@@ -36,17 +36,18 @@ final class SameAnswers {
         double off = 0;
         for (int i = 0; i < output.numElements(); i++) {
             double right = number(expected, output.dtype, i);
-            double difference = Math.abs(number(found, output.dtype, i) - right);
             least = Math.min(least, right);
             most = Math.max(most, right);
             // Of a NaN and a number Math.max is NaN, so that one that is no number is not forgotten.
-            off = Math.max(off, difference);
+            off = Math.max(off, Math.abs(number(found, output.dtype, i) - right));
         }
+        // Where all numbers are equal, as a single one is, their size takes the range's place.
+        double range = most > least ? most - least : Math.abs(most);
         // Of whole numbers one is a step of rounding, however small the range.
-        double allowed = Math.max(TOLERANCE * (most - least), output.dtype.startsWith("float") ? 0 : 1);
+        double allowed = Math.max(TOLERANCE * range, output.dtype.startsWith("float") ? 0 : 1);
         if (!(off <= allowed)) {
-            throw new EngineException(String.format(Locale.ROOT,
-                    "The file does not run on the GPU: its answer there is off by %.3g, where the CPU's has a range of %.3g.", off, most - least));
+            throw new EngineException(String.format(Locale.ROOT, "The file does not run on the GPU: its answer there "
+                    + "is off by %.3g, where the CPU's has a range of %.3g.", off, range));
         }
     }
 
