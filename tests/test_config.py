@@ -33,6 +33,9 @@ def test_defaults_are_the_pwl_authors():
         ("seed: 1\nseed: 2\n", r"p\.yaml:5: key `seed` is given twice"),
         ("gates: {min_student_accuracy: 120}\n", r"`gates.min_student_accuracy`: .*100"),
         ("x: [1\n", r"p\.yaml is not valid YAML"),
+        ("x: 2026-13-01\n", r"(?s)'2026-13-01' looks like a date or a number and is none .*put it into quotes.*line 4"),
+        ("seed: !!int foo\n", r"(?s)'foo' looks like a date or a number and is none"),
+        ("student: &s {widths: *s}\n", r"p\.yaml.*nested"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_its_line_and_the_remedy(extra, message):

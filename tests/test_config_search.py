@@ -67,6 +67,7 @@ def test_a_choice_is_merged_behind_the_tiers_sections():
         ("{space: {student.derive: [{}]}}", r"with \{\}, `student`: `derive:` makes .* remove widths"),
         ("{space: {seed: [0, 1]}}", r"cannot try values of `seed`; expected keys of teacher, student, wave, distill"),
         ("{space: {gates.max_step_loss: [1]}}", r"cannot try values of `gates\.max_step_loss`"),
+        ("{space: {prune: [null], prune.target.flops: [0.3]}}", r"`prune.target.flops` lies inside `prune`"),
     ],
 )
 def test_a_mistake_in_a_search_names_its_line_and_the_remedy(search, message):

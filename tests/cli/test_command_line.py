@@ -113,3 +113,20 @@ def test_reader_of_the_output_that_goes_away_is_no_error(root, json_flag):
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_verdict_outlives_the_reader_of_the_output(root, json_flag):
+    """As in CI: ``tfpwl verify BUNDLE | head -1`` under ``pipefail``."""
+    file = root / "g1.student.tflite"
+    file.write_bytes(bytes(file.stat().st_size))
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tfpwl", "verify", *json_flag, str(root)],
+            stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

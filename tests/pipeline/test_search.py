@@ -10,8 +10,8 @@ import pytest
 from tiny_pipeline import PIPELINE, Recorder
 
 from tfpwl.bundle import Bundle, verify
-from tfpwl.config import parse_config
-from tfpwl.errors import GateError
+from tfpwl.config import PipelineConfig, parse_config
+from tfpwl.errors import ConfigError, GateError
 from tfpwl.pipeline import build_tiers
 from tfpwl.pipeline.workers import LocalWorkers
 from tfpwl.runtime.tiers import read_tiers
@@ -147,6 +147,32 @@ def test_where_no_trial_can_keep_a_limit_nothing_is_trained_and_the_exit_code_is
     by_prune = {str(trial["choices"]["prune"]): trial["bundle_bytes"] for trial in trials(out)}
     whole = by_prune.pop("None")
     assert next(iter(by_prune.values())) < 0.9 * whole
+
+
+def test_a_trial_that_cannot_be_trained_or_is_no_pipeline_ends_no_search(searched, tmp_path, monkeypatch):
+    for_tier = PipelineConfig.for_tier
+
+    def refuse_one(self, name, choices=None):
+        # Each by itself is a pipeline.
+        if choices == {"distill.learning_rate": 0.02, "distill.batch_size": 16}:
+            raise ConfigError("these do not go together")
+        return for_tier(self, name, choices) if choices else for_tier(self, name)
+
+    monkeypatch.setattr(PipelineConfig, "for_tier", refuse_one)
+    out = tmp_path / "out"
+    for folder in searched[0].output.glob("stages/*"):
+        shutil.copytree(folder, out / "stages" / folder.name)
+    space = "{distill.learning_rate: [0.01, 0.02, 1.0e+30], distill.batch_size: [32, 16]}"
+    config = parse_config(
+        TEXT, overrides=[f"tiers.low.search.space={space}", "tiers.low.limits={bundle_bytes: 900000}"]
+    )
+    result = build_tiers(config, out, tiers=["low"], reporter=Recorder())
+    assert result.passed
+    chosen = ("distill.learning_rate", "distill.batch_size")
+    misses = {tuple(trial["choices"][key] for key in chosen): " ".join(trial["misses"]) for trial in trials(out)}
+    assert misses[0.02, 16] == "these do not go together"
+    assert misses[0.02, 32] == ""
+    assert "loss is nan" in misses[1e30, 32]
 
 
 KILLED = """

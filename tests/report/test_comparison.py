@@ -88,6 +88,22 @@ def test_tiers_are_compared_with_their_like(report):
         pair_reports([low, high], [low, new])
 
 
+def test_folders_of_several_runs_are_not_tiers_to_be_compared(report):
+    with pytest.raises(DataError, match=r"expected the tiers of one build\. Name single runs instead"):
+        pair_reports([report, report], [report, report])
+
+
+@pytest.mark.parametrize("lacks", ["before", "after"])
+def test_a_bundle_whose_size_only_one_run_knows_cannot_keep_a_limit(report, lacks):
+    runs = dict.fromkeys(("before", "after"), replace(report, groups=(GroupSizes(1, 99),)))
+    runs[lacks] = replace(report, groups=())
+    with pytest.raises(
+        DataError, match=r"has no bytes of its bundle, so their limit cannot be checked\. Build it again"
+    ):
+        compare_reports(runs["before"], runs["after"], max_bytes_growth=5)
+    assert compare_reports(runs["before"], runs["after"], max_drop=1).passed
+
+
 def test_a_mix_of_no_bytes_has_no_growth(report):
     empty = replace(report, mixes=(MixRecord(Mix("SS"), 0, 0.8, 0.2), *report.mixes[1:]))
     with pytest.raises(DataError, match="has no bytes of SS"):

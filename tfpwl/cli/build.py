@@ -47,6 +47,8 @@ def run_pipeline(
     from tfpwl.pipeline import build as build_pipeline  # noqa: PLC0415
 
     config = _load(pipeline, overrides)
+    if until == "evaluate" and config.tiers:  # what is built would be none of them
+        raise click.UsageError(f"{pipeline} has `tiers:`; `tfpwl build {pipeline}` builds, measures and judges them.")
     with _watching(config, logs) as (reporter, run_logs):
         result = build_pipeline(
             config, output, until=until, start=start, reporter=reporter, command=given_command(), workers=workers

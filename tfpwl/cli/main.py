@@ -15,6 +15,7 @@ import click
 
 import tfpwl
 from tfpwl.cli.native_log import NativeLog
+from tfpwl.cli.output import outliving_its_reader
 from tfpwl.errors import TfpwlError
 
 EXIT_USAGE = 2
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     # Wherever it stands: `tfpwl build p.yaml --debug` is what people type after an error.
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
-    with NativeLog(enabled=not debug) as native_log:
+    with outliving_its_reader(), NativeLog(enabled=not debug) as native_log:
         code = _run(arguments, debug, native_log)
     sys.exit(code)
 
@@ -112,10 +113,6 @@ def _run(arguments: list[str], debug: bool, native_log: NativeLog) -> int:  # no
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
         return EXIT_INTERRUPTED
-    except (BrokenPipeError, SystemExit):
-        # The reader of our output (head, less) has gone, and there is nobody left to tell. click and rich make a
-        # SystemExit(1) of it; 1 is our code for a check that failed.
-        return 0
     except OSError as exc:
         if debug:
             traceback.print_exc()

@@ -88,6 +88,13 @@ def _resolve_value(value: Any, base: Path) -> Any:
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does (YAML 1.1 wants 1.0e-5)."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as exc:  # such as 2026-13-01
+            problem = f"{node.value!r} looks like a date or a number and is none ({exc}); put it into quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
@@ -99,6 +106,9 @@ def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Loc, str]]:
     try:
         node = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)
+        places: dict[Loc, str] = {}
+        if node is not None:
+            _collect_places(node, (), places, source)
     except yaml.YAMLError as exc:
         raise ConfigError(f"{source} is not valid YAML: {exc}") from exc
     except RecursionError as exc:
@@ -106,8 +116,6 @@ def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Loc, str]]:
     if not isinstance(data, dict) or node is None:
         received = type(data).__name__
         raise ConfigError(f"{source}: received {received}; expected a mapping with `name:`, `data:`, `teacher:`")
-    places: dict[Loc, str] = {}
-    _collect_places(node, (), places, source)
     return data, places
 
 

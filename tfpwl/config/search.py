@@ -36,6 +36,13 @@ def _some_each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _none_inside_another(space: Any) -> Any:
+    for key in space or {}:
+        if inside := [other for other in space if other.startswith(f"{key}.")]:
+            raise ValueError(f"`{inside[0]}` lies inside `{key}`; expected keys of which none holds another")
+    return space
+
+
 class SearchConfig(Section):
     """Try changes of the tier's pipeline and take the most accurate one that keeps every limit and gate."""
 
@@ -45,6 +52,7 @@ class SearchConfig(Section):
     space: Annotated[
         dict[str, Annotated[tuple[Any, ...], BeforeValidator(_as_list), AfterValidator(_some_each_once)]] | None,
         Field(min_length=1),
+        AfterValidator(_none_inside_another),
     ] = None
 
 

@@ -230,7 +230,8 @@ class PipelineRun:
                     (work / "stage.json").write_text(
                         json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8"
                     )
-        self.made.add(folder)
+        if not cached:
+            self.made.add(folder)
         self.artifacts[stage] = folder
         self.metrics[stage] = _read_json(folder / "stage.json")
         self.timings[stage] = self.metrics[stage]["seconds"]

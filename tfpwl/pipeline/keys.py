@@ -7,7 +7,7 @@ versions of what computes, and the source of those parts of tfpwl that decide ov
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,22 @@ def _of_files(config: PipelineConfig, sections: Mapping[str, Any], pair: str) ->
     )
     evaluate = digest(measured if config.quantize is None else {**measured, "quantize": quantize})
     return {"export": export, "quantize": quantize, "evaluate": evaluate}
+
+
+def outline_key(export: str, precisions: Sequence[str]) -> str:
+    """Key of the outline of a trial (:mod:`tfpwl.pipeline.outline`) whose export has the key ``export``."""
+    return digest(
+        {
+            "export": export,
+            "precisions": list(precisions),
+            "ai-edge-litert": _version("ai-edge-litert"),
+            "litert-quantizer": _version("litert-quantizer"),
+            "code": _code(
+                "prune", "quantize", "evaluate", "bundle", "runtime",
+                "pipeline/outline", "pipeline/pruning", "pipeline/limits", "pipeline/ladder", "pipeline/bundling",
+            ),
+        }
+    )  # fmt: skip
 
 
 def _distill_settings(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tfpwl.bundle.atomic import replace_file
 from tfpwl.config import LIMIT_OF, PipelineConfig, SearchConfig, digest, each_value
 from tfpwl.data import Dataset
-from tfpwl.errors import ConfigError, GateError
+from tfpwl.errors import ConfigError, GateError, TrainingError
 from tfpwl.pipeline.build import PipelineRun
 from tfpwl.pipeline.reporter import Reporter
 from tfpwl.pipeline.spreading import spread
@@ -131,21 +132,29 @@ class TierSearch:
         trials = [self._outlined(proposal) for proposal in batch]
         promising = [trial for trial in trials if trial.is_promising]
         if self.workers is not None:
-            spread([trial.run for trial in promising], self.workers, reporter=self.reporter)
+            with suppress(TrainingError):  # told by the trial, below
+                spread([trial.run for trial in promising], self.workers, reporter=self.reporter)
         for trial in promising:
-            if trial.measure():
-                self._news.append("measured")
+            try:
+                if trial.measure():
+                    self._news.append("measured")
+            except TrainingError as exc:
+                trial.refused = str(exc)
         self._trials += trials
         return trials
 
     def _outlined(self, proposal: Proposal) -> Trial:
         name = f"trial-{proposal.number}"
-        config = self.config.for_tier(self.tier, proposal.choices)
+        refused = None
+        try:
+            config = self.config.for_tier(self.tier, proposal.choices)
+        except ConfigError as exc:  # each value was looked at, but not with each of the others
+            config, refused = self.config.for_tier(self.tier), str(exc)
         reporter = _OfTrial(self.reporter, name, self._news)
         run = PipelineRun(config, self.output, self.store, self.output, reporter, tier=name, made=self.made)
         run.data = self.data
-        trial = Trial(proposal.number, proposal.choices, run, self._limits)
-        if trial.outline(self._precisions, shares_teacher=self._shares_teacher):
+        trial = Trial(proposal.number, proposal.choices, run, self._limits, refused=refused)
+        if refused is None and trial.outline(self._precisions, shares_teacher=self._shares_teacher):
             self._news.append("outlined")
         return trial
 

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfpwl.bundle import Bundle, RuntimeHints
 from tfpwl.bundle.atomic import replace_file
 from tfpwl.config import PipelineConfig, RequiresConfig, TierConfig, digest, load_config
-from tfpwl.errors import BundleError, ConfigError
+from tfpwl.errors import BundleError, ConfigError, DataError
 from tfpwl.evaluate import compare_latency
 from tfpwl.mix import Mix
 from tfpwl.pipeline.build import PipelineRun
@@ -34,6 +35,7 @@ from tfpwl.report import (
     render_junit,
     tiers_sheet,
 )
+from tfpwl.report.reading import METRICS_NAME, read_reports
 from tfpwl.runtime.tiers import DEFAULT_REQUIREMENTS, Requirements, Tiers, describe_tier, write_tiers
 
 _ANSWERS = 200  # per tier and mix, in turn
@@ -106,7 +108,10 @@ def build_tiers(
         raise ConfigError(f"The pipeline {config.name} has no `tiers:`; `tiers: default` gives it low, mid and high.")
     root = Path("runs") / config.name if output is None else Path(output)
     build = _TiersBuild(config, root, Store(root / "stages"), reporter or Silent(), command, workers)
-    return build.run(tuple(dict.fromkeys(tiers)) or tuple(config.tiers), start)
+    # In the pipeline's order, the best one last, however they are named; an unknown one is refused below.
+    known = list(config.tiers)
+    chosen = sorted(set(tiers), key=lambda name: known.index(name) if name in known else -1)
+    return build.run(tuple(chosen) or tuple(known), start)
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class _TiersBuild:
             spread(tuple(runs.values()), self.workers, start=start, reporter=self.reporter)
         for run in runs.values():
             run.run_stages(start=start)
-        latency = self._compare(runs)
+        latency = self._compare(runs, again=start is not None)
         costs = {name: tuple(costs_of(name, run, latency[name])) for name, run in runs.items()}
         for name, run in runs.items():
             run.runtime, costs[name] = self._on_devices(name, costs[name])
@@ -139,9 +144,11 @@ class _TiersBuild:
             name: TierResult(*run.publish(self._limits(name, costs, found.get(name))), run.output, run.artifacts)
             for name, run in runs.items()
         }
-        self._write_tiers(results)
         records = tuple(_record(result.report, costs[name][0], latency[name]) for name, result in results.items())
-        self._write_reports(results, records, {name: one.record for name, one in found.items()})
+        # Two builds of other tiers in one folder read what the other one has left.
+        with self.store.locked("publish-tiers"):
+            self._write_tiers(results)
+            self._write_reports(results, records, {name: one.record for name, one in found.items()})
         return TiersResult(self.output, results, records)
 
     def _search(self, names: Sequence[str], shared: PipelineRun) -> Iterator[tuple[str, Found]]:
@@ -160,10 +167,10 @@ class _TiersBuild:
         run.data = shared.data
         return run
 
-    def _compare(self, runs: Mapping[str, PipelineRun]) -> dict[str, dict[str, float]]:
+    def _compare(self, runs: Mapping[str, PipelineRun], *, again: bool) -> dict[str, dict[str, float]]:
         """Median milliseconds of both ends of every tier's path, all measured in turn; kept, as a stage's artifact."""
         key = digest({name: run.artifacts["evaluate"].name for name, run in runs.items()})
-        with self.store.produce("compare", key) as work:
+        with self.store.produce("compare", key, again=again) as work:
             if work is not None:
                 times = _measure({name: run.write_bundle(work / "bundles" / name) for name, run in runs.items()})
                 shutil.rmtree(work / "bundles")
@@ -199,15 +206,27 @@ class _TiersBuild:
     def _write_reports(
         self, results: Mapping[str, TierResult], records: Sequence[TierRecord], searches: Mapping[str, SearchRecord]
     ) -> None:
-        """What one looks at first: the tiers beside one another, and the gates of all."""
-        reports = [result.report for result in results.values()]
+        """What one looks at first: the tiers beside one another; and the gates of those that were built now."""
+        shown = [report for name in self.config.tiers or {} for report in self._reports(name, results)]
         texts = {
             "tiers.md": markdown_table(tiers_sheet(self.config.name, records)) + "\n",
-            "junit.xml": render_junit(reports),
-            "report.html": render_html(reports, searches=searches),
+            "junit.xml": render_junit([result.report for result in results.values()]),
+            "report.html": render_html(shown, searches=searches),
         }
         for name, text in texts.items():
             replace_file(self.output / name, [text.encode()])
+        # Of a build without tiers in the same folder: `tfpwl report` and `diff` would take it for this one.
+        (self.output / METRICS_NAME).unlink(missing_ok=True)
+
+    def _reports(self, name: str, results: Mapping[str, TierResult]) -> tuple[BuildReport, ...]:
+        """The report of this build, or of an earlier one of this pipeline, as ``tiers.json`` has it."""
+        if name in results:
+            return (results[name].report,)
+        if self._earlier(name, f"{BUNDLES}/{name}") is None:
+            return ()
+        with suppress(DataError):
+            return read_reports(self.output / REPORTS / name)
+        return ()
 
     def _write_tiers(self, results: Mapping[str, TierResult]) -> None:
         """``tiers.json`` of what was built now and what an earlier build of this pipeline left."""

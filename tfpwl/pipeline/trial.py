@@ -13,10 +13,10 @@ from typing import Any
 from tfpwl.config import PipelineConfig, digest
 from tfpwl.evaluate import evaluate_mixes
 from tfpwl.pipeline.build import PipelineRun
+from tfpwl.pipeline.keys import outline_key
 from tfpwl.pipeline.limits import Cost, costs_of, excess, misses
 from tfpwl.pipeline.publishing import make_report
 from tfpwl.report import GateResult, TrialRecord
-from tfpwl.versions import installed_version
 
 # By how much an outline may miss a limit and the pair be trained all the same: two measurements of a time differ by as
 # much, and while it is trained in steps a pair is pruned at other channels than before.
@@ -89,9 +89,7 @@ class Trial:
         if shares_teacher or run.config.teacher.keras is not None:
             run.run_stages(until="train")
             teacher = run.artifacts["train"]
-        # The export's key covers what sizes depend on, the runtime decides over times.
-        runtime = installed_version("ai-edge-litert")
-        key = digest({"export": run.stage_keys()["export"], "precisions": list(precisions), "runtime": runtime})
+        key = outline_key(run.stage_keys()["export"], precisions)
         with run.store.produce("outline", key) as work:
             if work is not None:
                 from tfpwl.pipeline.outline import outline  # noqa: PLC0415 - imports Keras

@@ -117,6 +117,13 @@ def pair_reports(
     """
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
+    for reports in (before, after):
+        tiers = [report.tier for report in reports]
+        if len(set(tiers)) < len(tiers):
+            raise DataError(
+                f"Received {' and '.join(report.label for report in reports)}; expected the tiers of one build. Name "
+                "single runs instead."
+            )
     now = {report.tier: report for report in after}
     if missing := [report.label for report in before if report.tier not in now]:
         raise DataError(
@@ -138,8 +145,15 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
 
 
 def _growths(before: BuildReport, after: BuildReport, quantity: Quantity, limit: float | None) -> Iterator[Growth]:
-    if quantity == "bytes" and before.bundle_bytes and after.bundle_bytes:
-        yield Growth(_BUNDLE, quantity, before.bundle_bytes, after.bundle_bytes, limit)
+    if quantity == "bytes":
+        if before.bundle_bytes and after.bundle_bytes:
+            yield Growth(_BUNDLE, quantity, before.bundle_bytes, after.bundle_bytes, limit)
+        elif limit is not None and (before.bundle_bytes or after.bundle_bytes):
+            lacking = after.label if before.bundle_bytes else before.label
+            raise DataError(
+                f"{lacking} has no bytes of its bundle, so their limit cannot be checked. Build it again, or leave the "
+                "limit out."
+            )
     for record in before.path:
         was, now = _figure(before, record.mix, quantity), _figure(after, record.mix, quantity)
         if was is not None and now is not None and (was > 0 or quantity == "accuracy"):
