@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source: DESIGN.md's layers, without importing anything."""
+"""Who may import whom, read from the source: docs/design.md's layers, without importing anything."""
 
 import ast
 import subprocess

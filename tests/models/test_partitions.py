@@ -1,4 +1,4 @@
-"""Every kind of group of every family runs as one XNNPACK partition (DESIGN.md section 4, contract 2)."""
+"""Every kind of group of every family runs as one XNNPACK partition (docs/design.md, contract 2)."""
 
 from __future__ import annotations
 

@@ -72,5 +72,6 @@ def check_runtime(required: str, available: str) -> None:
     if parse_version(available) < parse_version(required):
         raise RuntimeTooOldError(
             f"The bundle needs TFLite {required} and the installed runtime stands at {available}. "
-            "Update it (pip install -U ai-edge-litert), or export the bundle with an older TensorFlow."
+            "Update it (pip install -U ai-edge-litert), or make the bundle at another precision or with an older "
+            "TensorFlow."
         )

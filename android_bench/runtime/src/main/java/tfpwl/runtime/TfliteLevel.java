@@ -40,7 +40,8 @@ final class TfliteLevel {
             if (found[i] < wanted[i]) {
                 throw new RuntimeTooOldException("The bundle needs TFLite " + required
                         + " and the app's runtime stands at " + available
-                        + ". Update the app's dependency, or export the bundle with an older TensorFlow.");
+                        + ". Update the app's dependency, or make the bundle at another precision (w8 asks for 2.17) or with an "
+                        + "older TensorFlow.");
             }
         }
     }
