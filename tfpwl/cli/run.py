@@ -132,7 +132,7 @@ class _Session:
             console.print(tally_table(self.tally))
         if self.data.y is not None and len(self.tally.mixes) > 1:
             console.print(
-                f"Each mix answered other images. To compare them: tfpwl evaluate {self.bundle.root} --data "
+                f"Each mix answered what came while it ran. To compare them: tfpwl evaluate {self.bundle.root} --data "
                 f"{self.data.source}", style="dim", soft_wrap=True,
             )  # fmt: skip
         ended = "interrupted at" if self.interrupted else "now"
