@@ -32,12 +32,18 @@ def evict(paths: Iterable[Path]) -> float | None:
     return resident_share(chosen)
 
 
-def warm(paths: Iterable[Path]) -> None:
-    """Read the files once, so that their pages are there."""
-    for path in paths:
+def warm(paths: Iterable[Path]) -> float | None:
+    """Read the files once, so that their pages are there, and look whether they are.
+
+    Returns:
+        As :func:`evict`.
+    """
+    chosen = list(paths)
+    for path in chosen:
         with path.open("rb", buffering=0) as file:
             while file.read(1 << 20):
                 pass
+    return resident_share(chosen)
 
 
 def resident_share(paths: Iterable[Path]) -> float | None:

@@ -218,10 +218,7 @@ class _Bench:
 
     def _measure(self, task: str, subject: Subject, cold: bool, **more: Any) -> Mapping[str, Any]:
         files = subject.files()
-        if cold:
-            evict(files)  # the worker does it again, right before the clock starts
-        else:
-            warm(files)
+        (evict if cold else warm)(files)  # the worker does it again, right before the clock starts
         what = f"{task}, {'cold' if cold else 'warm'}: {subject.name}"
         result = self._work(what, {"task": task, "subject": asdict(subject), "cold": cold, **more})
         share = result["resident_share"]

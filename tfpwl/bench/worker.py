@@ -21,7 +21,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from tfpwl.bench.page_cache import evict, resident_share  # noqa: E402
+from tfpwl.bench.page_cache import evict, warm  # noqa: E402
 from tfpwl.bench.process import footprint, reset_peak  # noqa: E402
 from tfpwl.bench.subjects import Subject, fill_cache, import_for, open_subject  # noqa: E402
 from tfpwl.errors import DataError, TfpwlError  # noqa: E402
@@ -44,7 +44,7 @@ def measure_start(task: Task) -> dict[str, Any]:
     x = make_input(task["shape"], task["dtype"])
     imports_ms = 1e3 * (time.perf_counter() - _STARTED)
     files = subject.files()
-    share = evict(files) if task["cold"] else resident_share(files)
+    share = evict(files) if task["cold"] else warm(files)
     reset_peak()
     before = footprint()
     start = time.perf_counter()
@@ -114,7 +114,7 @@ def measure_upgrade(task: Task) -> dict[str, Any]:
     import_for(subject)
     x = make_input(task["shape"], task["dtype"])
     files = subject.files()
-    share = evict(files) if task["cold"] else resident_share(files)
+    share = evict(files) if task["cold"] else warm(files)
     reset_peak()
     before = footprint()
     trace = trace_upgrade(subject.path, subject.engine, subject.threads, x, steady_s=task["steady_s"])
